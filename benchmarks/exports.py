@@ -3,15 +3,16 @@
     python benchmarks/exports.py moons-nsf mnist-unet
     python benchmarks/exports.py mnist-unet --without log_prob
     python benchmarks/exports.py maf-64 --beside ../other/.venv/bin/python
-    python benchmarks/exports.py --to exports.json         # a table of all shipped models and maf-64
+    python benchmarks/exports.py --to exports.json         # a table of all shipped models and the two below
 
 With ``--to`` every export is stored when it is done, with the commit and the load of the machine, and one that is
 stored of this commit and machine is not run again, so a run that is stopped goes on.
 
 Every export has a process of its own, whose imports are a stage. With ``--beside`` another interpreter, in which
 another version of genzoo is installed, exports the same models in turn; CPU time then compares even on a machine that
-others use. ``maf-64`` is the flow of ``autoregressive.py`` in 64 dimensions; every other name is that of a shipped
-model.
+others use. Two models have random weights: ``maf-64``, the flow of ``autoregressive.py`` in 64 dimensions, and
+``ddpm-cifar10-32``, the network of google/ddpm-cifar10-32 (35.7 million parameters), with its log-density. Every other
+name is that of a shipped model.
 """
 
 from __future__ import annotations
@@ -30,9 +31,18 @@ HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "scripts"))
 
 from gpu_run.environment import machine  # noqa: E402 - after the path
+from gpu_run.models import MODELS  # noqa: E402
 
 #: columns of the table, and how the stages in them begin; the first takes the rest
 COLUMNS = {"imports": (), "tracing and writing": ("tracing", "writing"), "proofs": ("proving",)}
+#: models with random weights: architecture and config
+SEEDED = {
+    "maf-64": (MODELS["maf-64"].architecture, MODELS["maf-64"].config),
+    "ddpm-cifar10-32": (
+        MODELS["ddpm-cifar10-32"].architecture,
+        {**MODELS["ddpm-cifar10-32"].config, "likelihood": True},
+    ),
+}
 #: what must be the same for figures to stand in one table
 _SAME = ("commit", "processor", "cores", "python")
 
@@ -51,12 +61,10 @@ from zoo.models import building
 from zoo.models.sources import resolve
 from zoo.registry import installed
 
-name, options = sys.argv[1], json.loads(sys.argv[2])
-if name == "maf-64":
-    from zoo_flows.maf import MAF
-
+name, options, seeded = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+if name in seeded:
     torch.manual_seed(0)
-    model, card = MAF(event_shape=[64], transforms=5, hidden=[512, 512]).eval(), None
+    model, card = building.build(installed(), *seeded[name]).eval(), None
 else:
     source = resolve(installed(), name)
     model, card = building.load(installed(), source), source.card
@@ -75,7 +83,7 @@ print(json.dumps(stages))
 
 def stages_of(python: str, model: str, options: Mapping[str, Any]) -> dict[str, float]:
     """Seconds of CPU of each stage of an export of a model by an interpreter."""
-    return measured(python, _EXPORT, model, json.dumps(options))
+    return measured(python, _EXPORT, model, json.dumps(options), json.dumps(SEEDED))
 
 
 def grouped(stages: Mapping[str, float]) -> dict[str, float]:
@@ -124,7 +132,7 @@ def stored_in(path: Path, models: Sequence[str]) -> list[dict[str, Any]]:
 def _shipped() -> list[str]:
     from zoo.registry import installed
 
-    return [*sorted(each.name for each in installed().models()), "maf-64"]
+    return [*sorted(each.name for each in installed().models()), *SEEDED]
 
 
 @click.command()
@@ -134,7 +142,7 @@ def _shipped() -> list[str]:
 @click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Store exports here; print a table of all.")
 @click.option("--repeats", default=1, show_default=True, help="Exports of each model; the least of each stage counts.")
 def main(models: tuple[str, ...], beside: str | None, without: tuple[str, ...], to: Path | None, repeats: int) -> None:
-    """Export MODELS, or all shipped ones and maf-64, and print what each stage costs."""
+    """Export MODELS, or all shipped ones and those of random weights, and print what each stage costs."""
     models = models or tuple(_shipped())
     if to is not None:
         if beside or without or repeats > 1:

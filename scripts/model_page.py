@@ -29,11 +29,15 @@ error where there is one.
 """
 #: what a model is drawn with, if not 1,000 samples
 MADE = {
-    "digits-nsf": 20,
-    "mnist-glow": 20,
-    "mnist-unet": 20,
-    "mnist-unet-consistency": 20,
-    "spoken-digits-unet1d": 4,
+    "digits-nsf": "-n 20",
+    "emoji-text": "--condition prompt='smiling face with sunglasses' -n 8",
+    "maze-policy": "--condition picture=maze.png --condition place=0.08,0.5 -n 8",
+    "mnist-glow": "-n 20",
+    "mnist-unet": "-n 20",
+    "mnist-unet-consistency": "-n 20",
+    "slcp-posterior": "--condition=1.2,0.4,0.9,-0.3,2.2,0.8,1.6,0.1 -n 1000",
+    "spoken-digits-unet1d": "-n 4",
+    "two-moons-posterior": "--condition=-0.6397,0.1623 -n 1000",
 }
 #: what a model is good and bad at, as its figures and pictures show
 VERDICT = {
@@ -43,7 +47,12 @@ VERDICT = {
     "digits-nsf": "Exact likelihoods given the class, which make it a classifier too. The pictures are coarse: 8×8.",
     "eight-gaussians-iaf": "Samples in one pass and scores component after component. Its base is a mixture, so that "
     "the eight parts need no bridges.",
-    "mnist-glow": "Exact likelihoods of pictures. Many of its samples are hard to read; for digits to look at, take "
+    "emoji-text": "Hearts, faces, food and flags from words, in two styles. Animals and people melt, and of words that "
+    "it has not seen together it gets one emoji in five right, where chance is one in twenty.",
+    "maze-policy": "Takes either gap of a wall where a regression goes between them. It knows mazes of this kind "
+    "alone: three walls with two gaps each.",
+    "mnist-glow": "Exact likelihoods of pictures. It samples at a temperature of 0.7: at 1, which is its density, many "
+    "samples are hard to read. For digits to look at, take "
     "mnist-unet.",
     "mnist-unet": "The digits to look at, with guidance, editing and any of the samplers. Its likelihood costs a "
     "differential equation, and is worse than that of mnist-glow.",
@@ -54,7 +63,11 @@ VERDICT = {
     "moons-nsf.",
     "names-masked": "Names that can be spoken; about a third stand in the training data.",
     "pinwheel-realnvp": "Both directions take one pass. In the middle, where the arms meet, samples blur.",
+    "slcp-posterior": "Four modes for any four points, from 100,000 simulations, each seen in all orders of its "
+    "points.",
     "spoken-digits-unet1d": "Half a second of speech at 8 kHz. It knows two speakers, and one in seven is misheard.",
+    "two-moons-posterior": "The posterior of any observation at once, exact densities included, from 100,000 "
+    "simulations. A few samples in a thousand stray from the crescents.",
     "wine-mlp": "Numbers and a category in one row, densities included. The category is coupled loosely to the "
     "numbers: do not train a classifier on its rows.",
 }
@@ -89,8 +102,7 @@ def page(cards: list[ModelCard]) -> str:
 
 def section(card: ModelCard) -> str:
     """What the page says of a model."""
-    count = MADE.get(card.name, 1000)
-    line = f"zoo run {card.name} -n {count} --seed 0 -o {card.name}"
+    line = f"zoo run {card.name} {MADE.get(card.name, '-n 1000')} --seed 0 -o {card.name}"
     picture = f"{PICTURES}/{card.name}.png"
     shown = (ROOT / "docs" / picture).exists()
     suffix = "png" if shown else "txt" if card.data.get("kind", {}).get("kind") == "text" else "csv"
@@ -100,11 +112,14 @@ def section(card: ModelCard) -> str:
         ("density", str(card.density)),
         ("data", f"{card.data['name']}: {card.data.get('source', 'made by a formula')}"),
         ("licence of the weights", card.license["weights"]),
+        ("training", str(card.training or "")),
         *((name.replace("_", " "), measured(metric)) for name, metric in card.metrics.items()),
         ("papers", "; ".join(card.papers)),
     ]
     table = "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows if value)])
     image = f"![Samples of {card.name}]({picture})\n\n" if shown else ""
+    if (ROOT / "docs" / f"{PICTURES}/{card.name}-calibration.png").exists():
+        image += f"![Samples over reference ones, and ranks]({PICTURES}/{card.name}-calibration.png)\n\n"
     body = f"{wrapped(VERDICT[card.name])}\n\n{image}```sh\n{line}.{suffix}\n```\n\n{table}\n"
     return f"\n## {card.name}\n\n{card.summary}.\n\n{body}"
 
@@ -123,6 +138,10 @@ def measured(metric: dict[str, Any]) -> str:
         value += f" {metric['unit']}"
     about = [f"{metric['samples']:,} samples"] if "samples" in metric else []
     about += [str(metric[name]) for name in ("of", "by") if name in metric]
+    for simulations, published in metric.get("published_npe_by_simulations", {}).items():
+        about.append(f"published NPE with {int(simulations):,} simulations: {published}")
+    if "of_the_demonstrator" in metric:
+        about.append(f"the demonstrator: {metric['of_the_demonstrator']}")
     return value + (f" ({'; '.join(about)})" if about else "")
 
 
@@ -131,6 +150,9 @@ def quoted(card: ModelCard) -> str:
     per_class = " given the class" if card.condition is not None else ""
     shown = {
         "test_bits_per_dim": "{:.3f} bits/dim" + per_class,
+        "reference_c2st": "C2ST {:.3f}",
+        "training_labels_noto": "{:.1%} show their label",
+        "maze_success": "{:.1%} of mazes solved",
         "test_gap": "{:.3f} nats above the entropy",
         "class_agreement": "{:.1%} of samples show their class",
     }

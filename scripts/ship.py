@@ -2,6 +2,7 @@
 
     zoo train recipes/mnist-unet.toml -o runs/mnist-unet
     python scripts/ship.py runs/mnist-unet
+    python scripts/ship.py runs/slcp-posterior --samples 10000    # as many as the benchmark compares; needs sbibm
 
 A model that is shipped already is exported again, when exporting has changed, and keeps its metrics::
 
@@ -36,6 +37,8 @@ from zoo_onnx.export import update_card
 
 ROOT = Path(__file__).parent.parent
 SHELF = ROOT / "plugins" / "zoo_models"
+#: metrics of single data sets
+OF_DATA = ("reference-posterior", "maze")
 
 
 @click.command()
@@ -77,6 +80,14 @@ def recipe_data(card: ModelCard, registry: Registry) -> Dataset:
     return load_data(registry.dataset(recipe.data.name), recipe.data.options, registry)
 
 
+def usable(registry: Registry, metric: str) -> bool:
+    """Whether a metric can be measured here; what it lacks is said otherwise."""
+    lacks = registry.unavailable(registry.metric(metric))
+    if lacks:
+        click.echo(f"without {metric}: it {lacks}")
+    return not lacks
+
+
 def measure(
     registry: Registry, folder: Path, card: ModelCard, data: Dataset, samples: int, scored: int
 ) -> dict[str, Any]:
@@ -85,7 +96,7 @@ def measure(
     evaluation = Evaluation(model=runtime.load(folder), data=data, samples=samples)
     # what is exact and quick is scored whole
     evaluation.scored = scored if evaluation.integrates else None
-    names = ["table", "text"]
+    names = ["table", "text", "calibration", *(each for each in OF_DATA if usable(registry, each))]
     if card.family != "flow" or card.condition is not None:
         names = ["classifier", *names]
     if card.family != "flow":

@@ -10,6 +10,7 @@ from zoo.errors import ConfigError as ConfigError
 from zoo.errors import DataError as DataError
 from zoo.errors import DeviceMemoryError as DeviceMemoryError
 from zoo.errors import ExportError as ExportError
+from zoo.errors import HubError as HubError
 from zoo.errors import MissingDependencyError as MissingDependencyError
 from zoo.errors import NameConflictError as NameConflictError
 from zoo.errors import NotApplicable as NotApplicable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo.reading.builtin import readers
-from zoo.registry.cards import DataReader, DataSource
+from zoo.registry.cards import DataReader, DataSource, Metric
 from zoo.registry.hookspecs import hookimpl
 
 _PICTURES = [
@@ -80,6 +80,19 @@ _GENERATED = {
     "pinwheel": ("pinwheel", "five bent Gaussian arms (Johnson et al. 2016)"),
 }
 
+_SIMULATED = {
+    "two-moons": ("two_moons", "2 parameters given 2 numbers; the posterior is two crescents"),
+    "slcp": ("slcp", "5 parameters of a normal distribution given 4 of its points; the posterior has four modes"),
+}
+
+_MAZE = DataSource(
+    name="maze",
+    summary="policy: the next 16 moves through a maze with eight ways, given a picture of 32×32 pixels and the place",
+    entry="zoo_data.maze:maze",
+    license="Apache-2.0",
+    source="generated",
+)
+
 _UCI = "UCI Machine Learning Repository, doi:{}, as scikit-learn distributes it"
 _TABLES = {
     "wine": (
@@ -112,8 +125,26 @@ def zoo_data_readers() -> list[DataReader]:
 
 @hookimpl
 def zoo_datasets() -> list[DataSource]:
-    """Pictures, recordings and texts, tables of measurements, and densities in the plane."""
-    return [*_PICTURES, *_SEQUENCES, *_tables(), *_densities()]
+    """Pictures, recordings and texts, tables of measurements, densities in the plane, simulators and a policy."""
+    return [*_PICTURES, *_SEQUENCES, *_tables(), *_densities(), *_simulators(), _MAZE]
+
+
+@hookimpl
+def zoo_metrics() -> list[Metric]:
+    """What the data sets alone can tell of a model."""
+    return [
+        Metric(
+            name="reference-posterior",
+            summary="how well a classifier tells posteriors of two-moons and slcp from those that sbibm comes with",
+            entry="zoo_data.reference:reference_posteriors",
+            requires=("sbibm", "sklearn"),
+        ),
+        Metric(
+            name="maze",
+            summary="in how many mazes a policy reaches the goal, beside its demonstrator",
+            entry="zoo_data.maze:success",
+        ),
+    ]
 
 
 def _tables() -> list[DataSource]:
@@ -142,4 +173,19 @@ def _densities() -> list[DataSource]:
             source="generated",
         )
         for name, (function, summary) in _GENERATED.items()
+    ]
+
+
+def _simulators() -> list[DataSource]:
+    """Parameters and what is observed given them, drawn when they are loaded."""
+    return [
+        DataSource(
+            name=name,
+            summary=f"simulator: {summary}",
+            entry=f"zoo_data.simulators:{function}",
+            license="Apache-2.0",
+            source="generated, as a task of Lueckmann et al. 2021, Benchmarking simulation-based inference, "
+            "arXiv:2101.04653",
+        )
+        for name, (function, summary) in _SIMULATED.items()
     ]

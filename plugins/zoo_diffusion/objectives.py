@@ -92,6 +92,8 @@ class Objective:
         Raises:
             ConfigError: something in it is unknown.
         """
+        if config is not None and not isinstance(config, Mapping):
+            raise ConfigError(f'an objective is a table, such as {{ weighting = "min-snr" }}, not {config!r}')
         known = {field.name for field in fields(cls)}
         if unknown := (config or {}).keys() - known:
             raise ConfigError(f"an objective has no {', '.join(sorted(unknown))}: it has {', '.join(sorted(known))}")

@@ -31,6 +31,8 @@ def files(tmp_path, monkeypatch):
     (tmp_path / "classes.csv").write_text("0\n1\n")
     (tmp_path / "texts.txt").write_text("ab\nc\n")
     (tmp_path / "all.json").write_text('{"prompt": ["a", "bb"], "state": [1, 2], "kind": ["x", "y"]}')
+    (tmp_path / "all.csv").write_text("prompt,condition/state/0,state/1,kind,note\na,1,2,x,p\nbb,3,4,y,q\n")
+    (tmp_path / "prompts.tsv").write_text("prompt\tnote\nab\t1\nc\t2\n")
     parts = {"state": np.ones((1, 2)), "kind": np.array([1]), "prompt": np.array([[1, 2], [3, 0]])}
     np.savez("all.npz", **parts, prompt_mask=np.array([[1, 1], [1, 0]]))
     with wave.open("x.wav", "wb") as file:
@@ -57,6 +59,7 @@ def four(condition, *texts):
         ("prompt", "prompt=ca", None, [[3, 1]] * 4),
         ("prompt", "texts.txt", 2, [[1, 2], [1, 2], [3, 0], [3, 0]]),
         ("prompt", "all.npz", 2, [[1, 2], [1, 2], [3, 0], [3, 0]]),
+        ("prompt", "prompts.tsv", 2, [[1, 2], [1, 2], [3, 0], [3, 0]]),
     ],
 )
 def test_the_only_part_needs_no_name(kind, text, rows, values):
@@ -71,6 +74,7 @@ def test_the_only_part_needs_no_name(kind, text, rows, values):
         (["prompt=ab", "state=rows.csv", "kind=y"], 2, [[1, 2]] * 4, [1, 1, 3, 3], [1] * 4),
         (["prompt=texts.txt", "state=row.csv", "kind=0"], 2, [[1, 2]] * 2 + [[3, 0]] * 2, [1] * 4, [0] * 4),
         (["all.json"], 2, [[1, 0]] * 2 + [[2, 2]] * 2, [1] * 4, [0, 0, 1, 1]),
+        (["all.csv"], 2, [[1, 0]] * 2 + [[2, 2]] * 2, [1, 1, 3, 3], [0, 0, 1, 1]),
         (["all.npz"], 2, [[1, 2]] * 2 + [[3, 0]] * 2, [1] * 4, [1] * 4),
     ],
 )
@@ -78,6 +82,30 @@ def test_each_of_some_values_serves_as_many_samples(texts, rows, prompts, states
     found, arrays = four(EVERY, *texts)
     assert found == rows
     assert (arrays["prompt"], [s[0] for s in arrays["state"]], arrays["kind"]) == (prompts, states, kinds)
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "value"),
+    [
+        (Part("p", "sequence", (2, 2)), "1,2,3,4", [[1, 2], [3, 4]]),
+        (Part("p", "sequence", ("length", 2)), "1,2,3,4,5,6", [[1, 2], [3, 4], [5, 6]]),
+        (Part("p", "image", (1, 2, 2)), "1,2,3,4", [[[1, 2], [3, 4]]]),
+        (Part("p", "audio", (1, 2)), "0.5,-0.5", [[0.5, -0.5]]),
+        (Part("p", "tokens", ("length",), size=9), "1,2,3", [1, 2, 3]),
+    ],
+)
+def test_a_list_of_numbers_is_read_row_by_row(part, text, value):
+    condition = Condition((part,))
+    read = condition_from(condition, [f"p={text}"])
+    assert read["p"].tolist() == value
+    assert condition.arrays(read, 1)["p"].tolist() == [value]
+
+
+def test_numbers_that_fill_no_rows_are_refused():
+    for part in (Part("p", "sequence", (2, 2)), Part("p", "sequence", ("length", 2))):
+        condition = Condition((part,))
+        with pytest.raises(ConditionError, match=r"\(3,\)|of 1 axes"):
+            condition.arrays(condition_from(condition, ["p=1,2,3"]), 1)
 
 
 def test_a_recording_is_a_file_of_any_rate():

@@ -170,6 +170,7 @@ class TestLearnedVariance:
         ({"mean": 1.0}, "uniform times have no mean"),
         ({"times": "logit-normal", "std": -1.0}, "std must be above 0"),
         ({"wheighting": "p2"}, "an objective has no wheighting"),
+        ("min-snr", "an objective is a table"),
     ],
 )
 def test_impossible_objectives_are_refused(objective, says):

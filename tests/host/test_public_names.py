@@ -46,6 +46,7 @@ PUBLIC = {
         "DataError",
         "DeviceMemoryError",
         "ExportError",
+        "HubError",
         "MissingDependencyError",
     ),
     "NotApplicable",

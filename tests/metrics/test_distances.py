@@ -4,13 +4,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from zoo.conditions import Condition
 from zoo.data import Dataset, Split
 from zoo.metrics import two_sample
 from zoo.metrics.evaluation import Evaluation
 from zoo.metrics.outliers import area, auroc
-from zoo.metrics.posterior import calibration, ranks_of
+from zoo.metrics.posterior import calibration, ranks, ranks_of
+from zoo.metrics.report import draw_ranks, page
 from zoo.metrics.rows import compared
 from zoo.modality import Column, Table
 
@@ -126,6 +128,27 @@ def test_a_calibrated_posterior_passes_and_one_that_is_too_sure_does_not():
     # χ² with 2 degrees: 90% of the narrow one is 1 - 0.1^0.36 of the true one
     assert sure["expected_coverage"]["value"] == pytest.approx(1 - 0.1**0.36, abs=0.08)
     assert calibration(evaluation(Gaussian())) == {}
+
+
+def test_a_page_shows_whether_ranks_leave_the_band_of_calibrated_ones():
+    pytest.importorskip("scipy")
+    for deviation, leaves in ((1.0, False), (0.6, True)):
+        asked = evaluation(Gaussian(condition=Condition.vector(1), deviation=deviation))
+        metrics = calibration(asked)
+        model, asked.model = asked.model, None  # ranks are not drawn again
+        axis = Figure().subplots()
+        draw_ranks(axis, ranks(asked))
+        asked.model = model
+        limit = 1.628 / np.sqrt(len(ranks(asked).ranks))
+        lines = [np.abs(line.get_ydata()).max() for line in axis.lines[1:]]
+        assert len(lines) == len(metrics["sbc"]["p_values"])
+        assert all(
+            (p < 0.01) == (far > limit) for p, far in zip(metrics["sbc"]["p_values"].values(), lines, strict=True)
+        )
+        assert (max(lines) > limit) == leaves
+        text = page(asked, metrics, name="m", facts={})
+        assert text.count("<h2>Calibration</h2>") == text.count('<img alt="distribution functions of ranks"') == 1
+        assert "Calibration" not in page(asked, {}, name="m", facts={})
 
 
 def test_ranks_of_equal_values_are_uniform_too():

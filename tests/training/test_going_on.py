@@ -2,6 +2,8 @@
 
 import csv
 import json
+from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from zoo import weights  # noqa: E402 - after the check for torch
 from zoo.cli import _group  # noqa: E402
 from zoo.models import building  # noqa: E402
 from zoo.registry import installed  # noqa: E402
-from zoo.registry.cards import ModelCard  # noqa: E402
+from zoo.registry.cards import Effort, ModelCard  # noqa: E402
+from zoo.training import effort  # noqa: E402
 from zoo.training.data import trained_on  # noqa: E402
 from zoo.training.extending import differences, extended  # noqa: E402
 from zoo.training.kept import CHECKPOINT_FILE  # noqa: E402
@@ -65,6 +68,32 @@ def test_the_same_command_after_an_interruption_does_not_extend_a_run_twice(tmp_
     assert "is of a run that has not finished" in refused.stderr
     ok("train", tmp_path / "run", "--extend", 5)
     assert ModelCard.from_folder(tmp_path / "run").recipe["training"]["steps"] == 9
+
+
+def test_a_card_says_what_all_sittings_took(tmp_path, monkeypatch):
+    ticks = SimpleNamespace(monotonic=map(float, count(5)).__next__, process_time=map(float, count(7, 3)).__next__)
+    monkeypatch.setattr(effort, "time", ticks)
+    monkeypatch.setattr(effort, "machine", lambda device: "the first")
+    left = iter([False, False, True])
+    assert train_recipe(recipe(steps=7), tmp_path / "run", installed(), stop=lambda: next(left)) is None
+    monkeypatch.setattr(effort, "machine", lambda device: "the second")
+    card = train_recipe(recipe(steps=7), tmp_path / "run", installed())
+    # a tick a step, and three of the processor
+    assert card.training == Effort(7.0, 21.0, ("the first", "the second"))
+    assert ModelCard.from_folder(tmp_path / "run").training == card.training
+    assert str(card.training) == "0.1 minutes (0.3 of processor time) on the first and the second"
+    assert "0.1 minutes" in zoo("show", tmp_path / "run").stdout
+    train_recipe(recipe(steps=7), tmp_path / "whole", installed())
+    weights_of = [(tmp_path / name / WEIGHTS_FILE).read_bytes() for name in ("run", "whole")]
+    assert weights_of[0] == weights_of[1]
+
+
+def test_a_machine_has_a_name(monkeypatch):
+    assert effort.machine(torch.device("cpu")).endswith((" thread", " threads"))
+    monkeypatch.setattr(effort, "Path", lambda name: SimpleNamespace(read_text=lambda encoding: "model name : \n"))
+    monkeypatch.setattr(effort.platform, "processor", lambda: "")
+    monkeypatch.setattr(effort.platform, "machine", lambda: "riscv64")
+    assert effort.processor() == "riscv64"
 
 
 def test_samples_of_a_run_do_not_change_it(tmp_path):

@@ -252,6 +252,11 @@ def plan_of(
     """
     request, state, n = wanted.request, wanted.inputs.state, wanted.n
     seed = _seed(app, wanted)
+    if request.temperature is not None and not model.manifest.sampling.tempers:
+        raise UsageError(
+            f"{model.name} is no flow of normal noise, so its samples have no temperature",
+            hint="A sampler may have one: -O temperature=T, as the sampler unmasking does.",
+        )
     if request.previews is not None and table is None:
         raise UsageError(f"{model.name} samples in one call and has no previews")
     keywords = {}
@@ -280,7 +285,10 @@ def _edits(model: BundledModel, wanted: Wanted, guiding: Guiding, table: StepTab
     init, noise = _start(model, wanted, seed)
     edits = {"init": init, "mask": wanted.inputs.mask, "strength": wanted.request.strength, "noise": noise}
     stated = {name: value for name, value in edits.items() if value is not None}
-    if table is None:  # the model refuses what it cannot take
+    # that of an interpolation is in its ends, and what cannot be taken the model refuses
+    if wanted.request.temperature is not None and noise is None:
+        stated["temperature"] = wanted.request.temperature
+    if table is None:
         return {**stated, **wanted.request.options, **guiding}
     towards = {name: value for name, value in guiding.items() if name != "guidance"}  # that is in the table
     return {**stated, **towards, "sampler": table}
@@ -313,5 +321,5 @@ def _start(model: BundledModel, wanted: Wanted, seed: int) -> tuple[Array | None
         each = of_samples(wanted.facts, wanted.condition, wanted.n, [*starts, starts[-1]])
         ends = model.encode(init, condition=each, steps=request.steps, batch_size=request.batch_size)
     elif ends is None:
-        ends = editing.noises(model, seed, wanted.rows + 1)
+        ends = editing.noises(model, seed, wanted.rows + 1, wanted.request.temperature)
     return None, editing.between(ends, request.interpolate)

@@ -37,6 +37,7 @@ class Request:
     compose: tuple[str, ...] | None
     init: Path | None
     strength: float | None
+    temperature: float | None
     mask: Path | None
     encode: Path | None
     noise: Path | None
@@ -87,7 +88,7 @@ class Request:
 
 #: options that start a run or change its course
 _STARTING = ("init", "strength", "mask", "noise", "interpolate")
-_GUIDING = ("guidance", "guidance_interval", "guidance_rescale", "negative", "compose")
+_GUIDING = ("guidance", "guidance_interval", "guidance_rescale", "negative", "compose", "temperature")
 SAMPLING_ONLY = ("n", "sampler", *_GUIDING, *_STARTING, "encode", "previews", "density", "stop_after", "resume")
 #: option -> options that it excludes
 _EXCLUDED = {
@@ -95,7 +96,9 @@ _EXCLUDED = {
     "resume": ("n", "seed", "sampler", "steps", *_GUIDING, *_STARTING, "condition"),
     "interpolate": ("mask", "strength", "stop_after", "compose"),
     "compose": ("guidance", "guidance_interval", "guidance_rescale", "condition"),
-    "noise": ("init",),
+    "noise": ("init", "temperature"),
+    "init": ("temperature",),
+    "stop_after": ("temperature",),
 }
 
 

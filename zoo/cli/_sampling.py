@@ -64,6 +64,7 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         guidance = guiding.get("guidance", None if request.compose is None else 1.0)  # a composition has its weights
         table = model.table(request.sampler, request.steps, guidance, strength=strength, **request.options)
     plan = plan_of(app, model, wanted, guiding, table, output)
+    _tell_temperature(app, model, request)
     warn_of_fallback(app, model.session().fallback)
     previews, preview = (None, None) if request.previews is None else _previews(model, plan)
     begin = time.perf_counter()
@@ -80,6 +81,25 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         _draw_density(app, model, request, plan, drawn, extras, output)
     if drawn.previews is not None:
         _write_previews(app, model, request, drawn.previews, output)
+
+
+def _temperature(model: BundledModel, request: Request) -> float | None:
+    """The temperature of the samples; None where the noise is stated, or there is none."""
+    program = model.manifest.sampling
+    if not program.tempers or request.noise is not None or request.init is not None:
+        return None
+    return program.temperature if request.temperature is None else request.temperature
+
+
+def _tell_temperature(app: App, model: BundledModel, request: Request) -> None:
+    """Say that samples do not follow the model's density, where they do not."""
+    temperature = _temperature(model, request)
+    if temperature not in (None, 1):
+        whose = ", the model's own" if request.temperature is None else ""
+        app.say(
+            f"temperature {temperature:g}{whose}: tidier and less varied than the model's density, which --log-prob "
+            "gives and --temperature 1 samples"
+        )
 
 
 def _previews(model: BundledModel, plan: Plan) -> tuple[Array, Preview]:
@@ -164,6 +184,8 @@ def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn
         "options": request.options,
         "provider": drawn.provider,
     }
+    if (temperature := _temperature(model, request)) not in (None, 1):
+        told["temperature"] = temperature
     values = {name: getattr(request, name) for name in (*_EDITS, "resume", "stop_after", "previews")}
     edits = {name: value for name, value in values.items() if value is not None}
     if request.negative is not None:

@@ -12,6 +12,7 @@ from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._code import made_by_code, weights_option
 from zoo.cli._complete import names_of
 from zoo.cli._options import importing_option, key_values
+from zoo.cli._pulled import local
 from zoo.cli._request import Request, check_request
 from zoo.cli._sections import SectionedCommand
 from zoo.density import cannot_sample
@@ -23,7 +24,7 @@ _PATH = click.Path(path_type=Path)
 
 #: the options in the help, by what they are for
 SECTIONS = {
-    "Samples": ("n", "seed", "classes", "condition", "output", "form", "force", "density"),
+    "Samples": ("n", "seed", "temperature", "classes", "condition", "output", "form", "force", "density"),
     "Samplers": (
         *("sampler", "steps", "options", "guidance", "guidance_interval", "guidance_rescale", "negative", "fused"),
     ),
@@ -43,6 +44,12 @@ SECTIONS = {
     help="How many [1000 points in one or two dimensions; else about 16, each class equally often].",
 )
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Seed of the noise [random, and reported].")
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0),
+    metavar="T",
+    help="Scale of the noise of a flow; 1 samples its density, less is tidier and less varied [the model's own].",
+)
 @click.option("--sampler", shell_complete=names_of("sampler"), help="Sampler of a diffusion [the model's own].")
 @click.option("--steps", type=click.IntRange(1), help="Steps of a diffusion's sampler, or of its likelihood.")
 @click.option("--guidance", type=float, help="Weight of classifier-free guidance; 1 means none.")
@@ -174,7 +181,7 @@ def command(
     _bulk.check(request)
     _piping.check(app, request)
     chosen = key_values(importing, "-I")
-    source = made_by_code(app, model, weights, chosen) or resolve(registry, model, **chosen)
+    source = made_by_code(app, model, weights, chosen) or resolve(registry, local(app, model), **chosen)
     stating = source.manifest() or source.card  # the bundle is what runs
     assert stating is not None, "a source has a card or a bundle"
     facts = Facts.stated(source.name, stating)

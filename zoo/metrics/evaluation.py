@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -66,6 +66,7 @@ class Evaluation:
         seed: of the dequantisation and of probes. Samples are drawn with seed + 1.
         progress: called with (calls done, calls in all), or None.
         against: other data to tell from the test samples by their density, or None.
+        kept: what a metric found out that others need too, by a name; each metric fills it for itself.
     """
 
     model: BundledModel | TorchModel
@@ -79,6 +80,7 @@ class Evaluation:
     seed: int = 0
     progress: Progress | None = None
     against: Split | None = None
+    kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def integrates(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,23 @@ from zoo.modality import Table, Text
 _ROWS, _RANKED, _COLUMNS = 300, 99, 64
 
 
+@dataclass(frozen=True)
+class Ranks:
+    """Ranks of the true values of test rows among samples of their posteriors.
+
+    Attributes:
+        names: of the columns.
+        ranks: in (0, 1), ``[rows, columns]``.
+        drawn: the samples ``[rows · 99, columns]``.
+        condition: theirs.
+    """
+
+    names: tuple[str, ...]
+    ranks: NDArray[np.float64]
+    drawn: Array
+    condition: StoredCondition
+
+
 def calibration(evaluation: Evaluation) -> Metrics:
     """``sbc`` and ``expected_coverage`` of a model of vectors that is conditioned on vectors, classes or both.
 
@@ -23,30 +42,45 @@ def calibration(evaluation: Evaluation) -> Metrics:
     regions that just contain them (Hermans et al. 2022, arXiv:2110.06581, algorithm 1); they are measured where
     densities take one call. Empty for other models.
     """
+    ranked = ranks(evaluation)
+    if ranked is None:
+        return {}
+    told = {"samples": len(ranked.ranks), "each_among": _RANKED}
+    metrics: Metrics = {"sbc": {**_smallest(ranked), **told}}
+    if evaluation.model.manifest.log_prob is not None and not evaluation.integrates:
+        metrics["expected_coverage"] = {**_covered(evaluation, ranked), **told}
+    return metrics
+
+
+def ranks(evaluation: Evaluation) -> Ranks | None:
+    """What :func:`calibration` looks at, drawn once; None for models that are not conditional ones of vectors."""
+    if "ranks" not in evaluation.kept:
+        evaluation.kept["ranks"] = _drawn(evaluation)
+    found: Ranks | None = evaluation.kept["ranks"]
+    return found
+
+
+def _drawn(evaluation: Evaluation) -> Ranks | None:
     model, data = evaluation.model, evaluation.data
     fits = len(model.event_shape) == 1 and model.event_shape[0] <= _COLUMNS and not isinstance(data.modality, Text)
     draws = evaluation.samples > 0 and model.manifest.sample is not None
     if model.condition is None or not fits or model.manifest.length is not None or not draws:
-        return {}
+        return None
     rows = min(len(data.test), _ROWS)
     condition = data.test.condition_at(np.repeat(np.arange(rows), _RANKED))
     drawn = model.sample(rows * _RANKED, condition=condition, seed=evaluation.seed + 2, progress=evaluation.progress)
-    told = {"samples": rows, "each_among": _RANKED}
-    metrics: Metrics = {"sbc": {**_ranked(evaluation, drawn, rows), **told}}
-    if model.manifest.log_prob is not None and not evaluation.integrates:
-        metrics["expected_coverage"] = {**_covered(evaluation, drawn, condition, rows), **told}
-    return metrics
-
-
-def _ranked(evaluation: Evaluation, drawn: Array, rows: int) -> dict[str, object]:
-    """The smallest p-value of all columns, that of each, and what it is."""
-    data = evaluation.data
     x = np.asarray(data.test.x[:rows])
     true = as_written(data, x) if isinstance(data.modality, Table) else np.asarray(x, np.float64)
-    ranks = ranks_of(true, as_written(data, drawn).reshape(rows, _RANKED, -1), evaluation.seed)
+    found = ranks_of(true, as_written(data, drawn).reshape(rows, _RANKED, -1), evaluation.seed)
     columns = data.modality.columns if isinstance(data.modality, Table) else ()
     names = [column.name for column in columns] or [f"x{i}" for i in range(true.shape[1])]
-    values = {name: round(uniform_p(ranks[:, i]), 4) for i, name in enumerate(names)}
+    return Ranks(tuple(names), found, drawn, condition)
+
+
+def _smallest(ranked: Ranks) -> dict[str, object]:
+    """The smallest p-value of all columns, that of each, and what it is."""
+    names = ranked.names
+    values = {name: round(uniform_p(ranked.ranks[:, i]), 4) for i, name in enumerate(names)}
     lowest = min(values, key=lambda name: values[name])
     return {
         "value": values[lowest],
@@ -57,9 +91,9 @@ def _ranked(evaluation: Evaluation, drawn: Array, rows: int) -> dict[str, object
     }
 
 
-def _covered(evaluation: Evaluation, drawn: Array, condition: StoredCondition, rows: int) -> dict[str, object]:
+def _covered(evaluation: Evaluation, ranked: Ranks) -> dict[str, object]:
     """How often regions of highest density contain the true values."""
-    model = evaluation.model
+    model, drawn, condition, rows = evaluation.model, ranked.drawn, ranked.condition, len(ranked.ranks)
     true = evaluation.density.value[:rows]
     if len(true) < rows:
         x, stated = evaluation.tested_at(rows)

@@ -19,6 +19,7 @@ from zoo.conditions import StoredCondition
 from zoo.dates import formatted
 from zoo.errors import ZooError
 from zoo.metrics.evaluation import Evaluation, Metrics
+from zoo.metrics.posterior import Ranks, ranks
 from zoo.metrics.rows import as_written
 from zoo.modality import Column, Table, Text
 from zoo.render import tables as written_tables
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SHOWN, _ROWS, _COLUMNS, _PAIRED = 36, 8, 48, 5
+#: of the Kolmogorov distribution, the quantile at 99%
+_KS = 1.628
 _DATA, _DRAWN, _OTHER = "#555555", "#1f77b4", "#d62728"
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 72em; margin: 2em auto; padding: 0 1em; color: #222 }
@@ -63,6 +66,7 @@ def page(
         ("Samples", _samples(evaluation)),
         ("Marginals", _marginals(evaluation)),
         ("Likelihood", _likelihoods(evaluation)),
+        ("Calibration", _calibration(evaluation, metrics)),
         ("Training", _training(history)),
     ]
     body = "".join(f"<h2>{title}</h2>\n{text}\n" for title, text in sections if text)
@@ -268,6 +272,34 @@ def _likelihoods(evaluation: Evaluation) -> str:
     axis.set_yticks([])
     axis.legend()
     return _image(_png(figure), "histograms of log-densities")
+
+
+def _calibration(evaluation: Evaluation, metrics: Metrics) -> str:
+    """The distribution functions of ranks, where they were measured."""
+    ranked = ranks(evaluation) if "sbc" in metrics else None
+    if ranked is None:
+        return ""
+    figure = _figure(8, 3.5)
+    draw_ranks(figure.subplots(), ranked)
+    return _image(_png(figure), "distribution functions of ranks")
+
+
+def draw_ranks(axis: Axes, ranked: Ranks) -> None:
+    """How far the distribution function of each column's ranks is from that of uniform ones.
+
+    The band holds 99 of 100 calibrated columns: the limit of the Kolmogorov-Smirnov distance, 1.63/√n.
+    """
+    n = len(ranked.ranks)
+    axis.axhspan(-_KS / np.sqrt(n), _KS / np.sqrt(n), color="#dddddd", label="99 of 100 calibrated ones")
+    axis.axhline(0.0, color=_DATA, linewidth=0.8)
+    below = np.arange(1, n + 1) / n
+    for name, column in zip(ranked.names[:_COLUMNS], ranked.ranks.T, strict=False):
+        places = np.sort(column)
+        axis.plot([0.0, *places, 1.0], [0.0, *(below - places), 0.0], linewidth=1.2, label=_heading(Column(name)))
+    axis.set_xlim(0.0, 1.0)
+    axis.set_xlabel("rank of the true value among samples of its posterior")
+    axis.set_ylabel("share below, less the rank")
+    axis.legend(fontsize=7, ncols=2)
 
 
 def _training(history: Sequence[Mapping[str, float]]) -> str:

@@ -327,6 +327,27 @@ class WeightsFile:
     size: int
 
 
+@dataclass(frozen=True)
+class Effort:
+    """What a training took.
+
+    Attributes:
+        seconds: from beginning to end, all sittings together.
+        processor_seconds: that processors spent, all threads together.
+        machines: where, each once.
+    """
+
+    seconds: float
+    processor_seconds: float
+    machines: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """In minutes: ``7.1 minutes (6.9 of processor time) on AMD EPYC, 1 thread``."""
+        minutes, processor = self.seconds / 60, self.processor_seconds / 60
+        where = f" on {' and '.join(self.machines)}" if self.machines else ""
+        return f"{minutes:.1f} minutes ({processor:.1f} of processor time){where}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelCard(Description):
     """The description of a model that is available without loading it; stored as ``card.json`` in the model's folder.
@@ -350,6 +371,7 @@ class ModelCard(Description):
             cards that do not say.
         samples: whether it samples; False for a model that only scores.
         length: how events of variable length say where they end, or None.
+        training: what the training took, on cards that say; nothing that it made depends on it.
         source: the code that made the model, if it has no architecture, see :class:`zoo.models.factories.FactoryModel`.
         folder: where the card was read from; not stored.
     """
@@ -370,6 +392,7 @@ class ModelCard(Description):
     density: Density | None = field(default=None, metadata=records.OMITTED)
     samples: bool = field(default=True, metadata=records.OMITTED)
     length: Length | None = field(default=None, metadata=records.OMITTED)
+    training: Effort | None = field(default=None, metadata=records.OMITTED)
     source: Mapping[str, object] | None = field(default=None, metadata=records.OMITTED)
     folder: Path | None = None
 

@@ -16,6 +16,9 @@ from zoo.render.files import PART, Extras, named, picture_of
 from zoo.render.metadata import in_png, in_wav
 from zoo.weights import serialized
 
+#: the name of the array or column that holds a log-density for each sample
+SCORES = "log_prob"
+
 
 def unpictured(event_shape: tuple[int, ...], modality: Modality | None) -> str | None:
     """Why such events cannot be drawn, or None if they can."""
@@ -59,6 +62,11 @@ def recordings(samples: Array, extras: Extras) -> bytes:
     return draw_recordings(samples, rate, classes=_classes(extras), labels=labels, columns=extras.columns)
 
 
+def _name(samples: Array) -> str:
+    """What an array is called in a file of several: a number for each sample is its log-density."""
+    return "samples" if samples.ndim > 1 else SCORES
+
+
 def _classes(extras: Extras) -> Array | None:
     """The class of each sample, if that is their condition."""
     plain = None if isinstance(extras.condition, Mapping) else extras.condition
@@ -85,7 +93,7 @@ def npy(samples: Array, extras: Extras) -> bytes:
 def npz(samples: Array, extras: Extras) -> bytes:
     """Arrays by name."""
     buffer = io.BytesIO()
-    arrays = {"samples": samples, "about": np.array(json.dumps(dict(extras.about)))}
+    arrays = {_name(samples): samples, "about": np.array(json.dumps(dict(extras.about)))}
     arrays |= named(extras.condition, len(samples))
     if extras.length is not None:
         arrays["length"] = extras.length.lengths(samples)
@@ -95,7 +103,7 @@ def npz(samples: Array, extras: Extras) -> bytes:
 
 def safetensors(samples: Array, extras: Extras) -> bytes:
     """Tensors by name."""
-    arrays = {"samples": samples, **named(extras.condition, len(samples))}
+    arrays = {_name(samples): samples, **named(extras.condition, len(samples))}
     if extras.length is not None:
         arrays["length"] = extras.length.lengths(samples)
     return tensors(arrays, extras.about)
@@ -114,7 +122,7 @@ def csv(samples: Array, extras: Extras) -> bytes:
     elif isinstance(extras.modality, Text) and len(event_shape) == 1:
         columns, rows = ["text"], [[line] for line in text.texts(samples, extras.modality)]
     else:
-        columns = ["x" + "_".join(map(str, index)) for index in np.ndindex(event_shape)]
+        columns = ["x" + "_".join(map(str, index)) for index in np.ndindex(event_shape)] if event_shape else [SCORES]
         rows = [[_shortest(v) for v in sample] for sample in samples.reshape(len(samples), -1)]
     if extras.length is not None:
         columns += ["length"]

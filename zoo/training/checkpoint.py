@@ -31,7 +31,9 @@ class TrainingState:
         best: the best validation loss so far.
         best_step: its step.
         history: one ``{"step", "loss", "validation"}`` per evaluation.
-        seconds: time spent training.
+        seconds: time spent training, in all sittings.
+        processor_seconds: time that processors spent on it, of all threads together.
+        machines: where, each once.
         resumed_at: steps that were done when this process began, which no checkpoint holds.
     """
 
@@ -40,6 +42,8 @@ class TrainingState:
     best_step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
+    processor_seconds: float = 0.0
+    machines: list[str] = field(default_factory=list)
     resumed_at: int = 0
 
 

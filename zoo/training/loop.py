@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from zoo.models.interface import GenerativeModel, Objective
 from zoo.training import checkpoint
 from zoo.training.checkpoint import TrainingState
 from zoo.training.distillation import Distillation
+from zoo.training.effort import Clock
 from zoo.training.fit import check_fit
 from zoo.training.log import LOG_FILE, Line, Log
 from zoo.training.optimizers import optimizer_of
@@ -101,17 +101,18 @@ def train(
     training_state = run.training_state
     model.train()
     run.average.train(run.average is model)
-    started = time.monotonic() - training_state.seconds
+    clock = Clock(training_state, model.device)
     log = Log(path.with_name(LOG_FILE), training_state.step) if processes.leads else None
     while training_state.step < settings.steps and not run.exhausted:
         at = settings.at(training_state.step)
         loss = _step(model, run.average, run.optimizer, data, at, training_state.step, distillation, path, run.replicas)
         training_state.step += 1
-        training_state.seconds = time.monotonic() - started
+        clock.read()
         last, validation = training_state.step == settings.steps, None
         if settings.evaluate_every and (last or training_state.step % settings.evaluate_every == 0):
             validation = run.evaluate(data, loss, distillation)
             last = last or run.exhausted
+            clock.read()
         if log is not None and (last or validation is not None or training_state.step % settings.log_every == 0):
             log.add(_logged(settings, training_state.step, loss, validation))
         if report is not None:

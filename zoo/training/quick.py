@@ -73,8 +73,9 @@ def train(
         architecture: its name, such as ``"nsf-coupling"``.
         data: an array ``[n, ...]``, a table of pandas, polars or pyarrow, arrays by name, a torch data set, a
             :class:`zoo.Dataset`, or the path of a file or folder.
-        given: what samples are conditioned on: names of columns of a table, or an array of classes ``[n]`` or of
-            numbers ``[n, d]``.
+        given: what samples are conditioned on: names of columns of a table, an array of classes ``[n]`` or of numbers
+            ``[n, d]``, or values by the names of parts, as :class:`zoo.data.Split` takes them. ``condition`` in the
+            config describes parts; classes and numbers need no description.
         config: of the model; the data determine the rest.
         output: model folder to write, such as for ``zoo export``; None writes none.
         name: of the model; empty for the name of the folder.
@@ -121,6 +122,11 @@ def train(
         built = _built(data, condition, chosen, say)
         described = DataRecipe("data at hand", chosen, f"{MEMORY}{type(data).__name__}", _digest(built))
         recipe = completed(replace(recipe, data=described), built, registry, say)
+        if condition is not None and "condition" not in recipe.model.config:
+            raise UsageError(
+                "nothing describes the parts that samples are conditioned on",
+                hint='State them in config, as {"condition": {"parts": [{"name": ..., "modality": ..., ...}]}}.',
+            )
         loaded = (
             DataSource(name="data at hand", entry="zoo.training.quick:train", source="handed over in Python"),
             built,

@@ -22,6 +22,7 @@ from zoo.registry.discovery import last_line
 from zoo.training import kept
 from zoo.training.data import beginning, data_of
 from zoo.training.distillation import Distillation
+from zoo.training.effort import effort_of
 from zoo.training.inferring import inferred
 from zoo.training.recipe import Recipe
 
@@ -62,6 +63,11 @@ def completed(recipe: Recipe, data: Dataset, registry: Registry, say: Callable[[
     config, names = inferred(recipe.model.architecture, data, recipe.model.config, registry)
     if names:
         say(f"inferred from {data.name}: {', '.join(names)}")
+    if isinstance(data.train.condition, Mapping) and "condition" not in config:
+        parts = ", ".join(data.train.condition)
+        say(
+            f"the parts {parts} of the conditions are not used: the model's config has no condition that describes them"
+        )
     return replace(recipe, model=replace(recipe.model, config=config))
 
 
@@ -151,6 +157,7 @@ def train_recipe(
     weights.load_into(model, result.arrays, source="the trained model")
     model.eval()
     # from here on the model is complete, even if measuring it fails
+    card = replace(card, training=effort_of(state))
     card = _write_folder(folder, card, result.arrays)
     card = _measured(card, folder, lambda: measure(model, data, recipe, distillation=distillation, say=say))
     kept.keep_state(checkpoint)
