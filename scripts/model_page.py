@@ -46,8 +46,8 @@ VERDICT = {
     "digits-nsf": "Exact likelihoods given the class, which make it a classifier too. The pictures are coarse: 8×8.",
     "eight-gaussians-iaf": "Samples in one pass and scores component after component. Its base is a mixture, so that "
     "the eight parts need no bridges.",
-    "maze-policy": "Takes either gap of a wall where a regression goes between them. It knows mazes of this kind alone: "
-    "three walls with two gaps each.",
+    "maze-policy": "Takes either gap of a wall where a regression goes between them. It knows mazes of this kind "
+    "alone: three walls with two gaps each.",
     "mnist-glow": "Exact likelihoods of pictures. Many of its samples are hard to read; for digits to look at, take "
     "mnist-unet.",
     "mnist-unet": "The digits to look at, with guidance, editing and any of the samplers. Its likelihood costs a "
@@ -59,7 +59,8 @@ VERDICT = {
     "moons-nsf.",
     "names-masked": "Names that can be spoken; about a third stand in the training data.",
     "pinwheel-realnvp": "Both directions take one pass. In the middle, where the arms meet, samples blur.",
-    "slcp-posterior": "Four modes for any four points, from 100,000 simulations, each seen in all orders of its points.",
+    "slcp-posterior": "Four modes for any four points, from 100,000 simulations, each seen in all orders of its "
+    "points.",
     "spoken-digits-unet1d": "Half a second of speech at 8 kHz. It knows two speakers, and one in seven is misheard.",
     "two-moons-posterior": "The posterior of any observation at once, exact densities included, from 100,000 "
     "simulations. A few samples in a thousand stray from the crescents.",
@@ -98,9 +99,15 @@ def page(cards: list[ModelCard]) -> str:
 def section(card: ModelCard) -> str:
     """What the page says of a model."""
     line = f"zoo run {card.name} {MADE.get(card.name, '-n 1000')} --seed 0 -o {card.name}"
-    picture = f"{PICTURES}/{card.name}.png"
-    shown = (ROOT / "docs" / picture).exists()
-    suffix = "png" if shown else "txt" if card.data.get("kind", {}).get("kind") == "text" else "csv"
+    pictures = [f"{PICTURES}/{card.name}{end}" for end in (".png", ".gif", "-calibration.png")]
+    pictures = [each for each in pictures if (ROOT / "docs" / each).exists()]
+    suffix = (
+        "png"
+        if f"{PICTURES}/{card.name}.png" in pictures
+        else "txt"
+        if card.data.get("kind", {}).get("kind") == "text"
+        else "csv"
+    )
     rows = [
         ("architecture", f"`{card.architecture}`, {card.parameters:,} parameters, {card.weights.size / 1e6:.1f} MB"),
         ("a sample", " × ".join(map(str, card.event_shape)) + (" numbers" if len(card.event_shape) == 1 else "")),
@@ -112,10 +119,12 @@ def section(card: ModelCard) -> str:
         ("papers", "; ".join(card.papers)),
     ]
     table = "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows if value)])
-    image = f"![Samples of {card.name}]({picture})\n\n" if shown else ""
-    if (ROOT / "docs" / f"{PICTURES}/{card.name}-calibration.png").exists():
-        image += f"![Samples over reference ones, and ranks]({PICTURES}/{card.name}-calibration.png)\n\n"
-    body = f"{wrapped(VERDICT[card.name])}\n\n{image}```sh\n{line}.{suffix}\n```\n\n{table}\n"
+    alone = f"![Samples of {card.name}]"
+    images = "".join(
+        f"{'![Samples over reference ones, and ranks]' if 'calibration' in each else alone}({each})\n\n"
+        for each in pictures
+    )
+    body = f"{wrapped(VERDICT[card.name])}\n\n{images}```sh\n{line}.{suffix}\n```\n\n{table}\n"
     return f"\n## {card.name}\n\n{card.summary}.\n\n{body}"
 
 

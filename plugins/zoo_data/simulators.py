@@ -66,8 +66,13 @@ def slcp(
         return Split(np.tile(split.x, (len(chosen), 1)), {"points": points})
 
     every = list(itertools.permutations(range(4)))
-    others = {name: of_points(getattr(data, name), every[:1]) for name in ("validation", "test")}
-    return replace(data, train=of_points(data.train, every[:: 24 // orders][:orders]), **others)
+    shuffled = of_points(data.train, every[:: 24 // orders][:orders])
+    return replace(
+        data,
+        train=shuffled,
+        validation=of_points(data.validation, every[:1]),
+        test=of_points(data.test, every[:1]),
+    )
 
 
 def simulate_two_moons(rng: np.random.Generator, parameters: Float64Array) -> Float64Array:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import zoo_models
+from tests.stated_conditions import rising
 from zoo import runtime
 
 ROOT = Path(zoo_models.__file__).parent
@@ -25,7 +26,7 @@ def drawn(name):
     """The numbers that are stored: of the first and the last of three samples, from a seed, of few steps."""
     bundle = runtime.load(ROOT / name / "bundle", "cpu")
     steps = {"steps": 5} if bundle.manifest.sampling.stepped else {}
-    x = bundle.sample(3, seed=11, **steps)
+    x = bundle.sample(3, seed=11, condition=rising(bundle.condition), **steps)
     flat = x.reshape(3, -1)
     places = np.linspace(0, flat.shape[1] - 1, min(16, flat.shape[1])).astype(int)
     return flat[[0, 2]][:, places].ravel()

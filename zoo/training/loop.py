@@ -26,8 +26,8 @@ from zoo.modality import Table, describe, misfit_of
 from zoo.models.interface import GenerativeModel, Objective
 from zoo.training import checkpoint
 from zoo.training.checkpoint import TrainingState
+from zoo.training.clock import Clock
 from zoo.training.distillation import Distillation
-from zoo.training.effort import Clock
 from zoo.training.log import LOG_FILE, Line, Log
 from zoo.training.optimizers import optimizer_of
 from zoo.training.recipe import Recipe, TrainingRecipe
@@ -114,14 +114,13 @@ def train(
             path,
         )
         training_state.step += 1
-        clock.read()
         last, validation = training_state.step == settings.steps, None
         if settings.evaluate_every and (last or training_state.step % settings.evaluate_every == 0):
             validation = run.evaluate(data, loss, distillation)
             last = last or run.exhausted
-            clock.read()
         if last or validation is not None or training_state.step % settings.log_every == 0:
             log.add(_logged(settings, training_state.step, loss, validation))
+        clock.read()
         if report is not None:
             report(training_state, loss, validation)
         if look is not None:
