@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,14 @@ from torch import Tensor, nn
 
 import zoo
 from zoo import weights
+from zoo.files import write_text
 from zoo.models import building
 from zoo.registry import Registry
+from zoo.registry.cards import CARD_FILE, ModelCard
 from zoo.training.run import find_recipe
 from zoo_data.captioned_emoji import label_of, tags_of
 from zoo_data.emoji import STYLES, described, drawn, splits_of
+from zoo_onnx.export import update_card
 
 JUDGE = Path(__file__).parents[1] / "training" / "emoji-text" / "judge.safetensors"
 RECIPE = Path(__file__).parents[1] / "recipes" / "emoji-text.toml"
@@ -145,10 +149,12 @@ def real() -> None:
 @click.option("--labels", default=200, show_default=True, help="Labels of each split, each in both styles.")
 @click.option("--guidance", type=float, default=None)
 @click.option("--steps", type=int, default=None)
-def score(source: Path, labels: int, guidance: float | None, steps: int | None) -> None:
+@click.option("--into", type=click.Path(exists=True, path_type=Path), help="A shipped model: write it on its card.")
+def score(source: Path, labels: int, guidance: float | None, steps: int | None, into: Path | None) -> None:
     """How many pictures of a model are named by the label that it was given, and how many are copies."""
     emoji = Emoji()
     judge, sample = _judge(emoji, JUDGE), sampler(source, guidance, steps)
+    metrics: dict[str, dict[str, object]] = {}
     for name, chosen in (("training", emoji.train), ("held-out", emoji.test)):
         places = np.random.default_rng(0).permutation(np.flatnonzero(chosen))[:labels]
         for i, style in enumerate(STYLES):
@@ -162,6 +168,22 @@ def score(source: Path, labels: int, guidance: float | None, steps: int | None) 
                 f"({len(places)} pictures); nearest of training {np.median(distance):.0f} levels away (median), "
                 f"{np.mean(distance < _COPY):.1%} copies; the nearest has the label: {own:.1%}"
             )
+            of = f"{name} labels in the style of {style}"
+            what = f"{name.replace('-', '_')}_labels_{style}"
+            metrics[what] = _stated(right, f"{of}, the right one of {_CANDIDATES}, by a judge")
+            metrics[f"copies_{what}"] = _stated(distance < _COPY, f"{of}, within {_COPY} levels of a training picture")
+    if into is not None:
+        card = ModelCard.from_folder(into)
+        card = replace(card, metrics={**card.metrics, **metrics})
+        update_card(into / "bundle", card)
+        write_text(into / CARD_FILE, card.to_json())
+
+
+def _stated(is_so: NDArray[np.bool_], of: str) -> dict[str, object]:
+    """A share as a card has it."""
+    share = float(is_so.mean())
+    error = float(np.sqrt(share * (1 - share) / len(is_so)))
+    return {"value": round(share, 4), "standard_error": round(error, 4), "samples": len(is_so), "of": of}
 
 
 @main.command()

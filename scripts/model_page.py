@@ -30,6 +30,7 @@ error where there is one.
 #: what a model is drawn with, if not 1,000 samples
 MADE = {
     "digits-nsf": "-n 20",
+    "emoji-text": "--condition prompt='smiling face with sunglasses' -n 8",
     "maze-policy": "--condition picture=maze.png --condition place=0.08,0.5 -n 8",
     "mnist-glow": "-n 20",
     "mnist-unet": "-n 20",
@@ -46,9 +47,12 @@ VERDICT = {
     "digits-nsf": "Exact likelihoods given the class, which make it a classifier too. The pictures are coarse: 8×8.",
     "eight-gaussians-iaf": "Samples in one pass and scores component after component. Its base is a mixture, so that "
     "the eight parts need no bridges.",
+    "emoji-text": "Hearts, faces, food and flags from words, in two styles. Animals and people melt, and of words that "
+    "it has not seen together it gets one emoji in five right, where chance is one in twenty.",
     "maze-policy": "Takes either gap of a wall where a regression goes between them. It knows mazes of this kind "
     "alone: three walls with two gaps each.",
-    "mnist-glow": "Exact likelihoods of pictures. Many of its samples are hard to read; for digits to look at, take "
+    "mnist-glow": "Exact likelihoods of pictures. It samples at a temperature of 0.7: at 1, which is its density, many "
+    "samples are hard to read. For digits to look at, take "
     "mnist-unet.",
     "mnist-unet": "The digits to look at, with guidance, editing and any of the samplers. Its likelihood costs a "
     "differential equation, and is worse than that of mnist-glow.",
@@ -155,6 +159,7 @@ def quoted(card: ModelCard) -> str:
     shown = {
         "test_bits_per_dim": "{:.3f} bits/dim" + per_class,
         "reference_c2st": "C2ST {:.3f}",
+        "training_labels_noto": "{:.1%} show their label",
         "maze_success": "{:.1%} of mazes solved",
         "test_gap": "{:.3f} nats above the entropy",
         "class_agreement": "{:.1%} of samples show their class",

@@ -2,9 +2,18 @@
 
 A test marked ``full`` runs in the second only; of a parametrised test marked ``sample(*ids)`` the quick tier takes the
 rows with these ids.
+
+Where the distribution of the pretrained models is not installed, the modules that name one of them skip.
 """
 
+import re
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
 import pytest
+
+SHELF = Path(__file__).parents[1] / "plugins" / "zoo_models"
 
 
 def pytest_addoption(parser):
@@ -19,7 +28,31 @@ def waits(item):
     return sample is not None and item.callspec.id not in sample.args
 
 
+def has_models():
+    """Whether the pretrained models are installed."""
+    try:
+        metadata.version("genzoo-models")
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+@cache
+def named_model(module):
+    """A pretrained model that the source of a module of tests names, or its folder, or nothing."""
+    names = "|".join(re.escape(card.parent.name) for card in SHELF.glob("*/card.json"))
+    match = re.search(rf"\b({names or 'mnist-unet'}|zoo_models)\b", module.read_text("utf-8"))
+    return match and match[1]
+
+
 def pytest_collection_modifyitems(config, items):
+    if not has_models():
+        for item in items:
+            if name := named_model(item.path):
+                reason = (
+                    f"it needs {name}, and the pretrained models are not installed (pip install ./plugins/zoo_models)"
+                )
+                item.add_marker(pytest.mark.skip(reason=reason))
     if config.getoption("--full"):
         return
     left_out = [item for item in items if waits(item)]

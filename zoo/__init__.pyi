@@ -10,6 +10,7 @@ from zoo.errors import ConfigError as ConfigError
 from zoo.errors import DataError as DataError
 from zoo.errors import DeviceMemoryError as DeviceMemoryError
 from zoo.errors import ExportError as ExportError
+from zoo.errors import HubError as HubError
 from zoo.errors import MissingDependencyError as MissingDependencyError
 from zoo.errors import NameConflictError as NameConflictError
 from zoo.errors import NotApplicable as NotApplicable
@@ -43,6 +44,7 @@ from zoo.registry.cards import Command as Command
 from zoo.registry.cards import DataReader as DataReader
 from zoo.registry.cards import DataSource as DataSource
 from zoo.registry.cards import DistillationMethod as DistillationMethod
+from zoo.registry.cards import Engine as Engine
 from zoo.registry.cards import Exporter as Exporter
 from zoo.registry.cards import Family as Family
 from zoo.registry.cards import Finding as Finding

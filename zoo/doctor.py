@@ -14,7 +14,7 @@ from zoo.errors import ZooError
 from zoo.registry import Registry
 from zoo.registry.api import PLUGIN_API
 from zoo.registry.cards import Check, Finding
-from zoo.registry.discovery import HOME, last_line, normalised
+from zoo.registry.discovery import GET_MODELS, MODELS, OWN, last_line, normalised
 
 #: distributions that write to the same folder ``onnxruntime``; the one installed last wins
 RUNTIMES = (
@@ -34,7 +34,7 @@ def examine(registry: Registry) -> Iterator[tuple[str, Finding]]:
         ("python", [Finding(level="ok", message=f"Python {platform.python_version()} on {platform.platform()}")]),
         ("packages", packages()),
         ("onnxruntime", runtimes()),
-        ("installed-twice", duplicates({HOME, *(p.distribution for p in registry.plugins)})),
+        ("installed-twice", duplicates({*OWN, *(p.distribution for p in registry.plugins)})),
         ("plugins", plugins(registry)),
     ):
         for finding in findings:
@@ -73,6 +73,11 @@ def packages() -> Iterator[Finding]:
         else:
             message = f"{name} is not installed; it is needed only to {purpose}"
             yield Finding(level="ok", message=message, repair=f"pip install 'genzoo[{extra}]'")
+    if installed := version(MODELS):
+        yield Finding(level="ok", message=f"{MODELS} {installed}")
+    else:
+        message = f"{MODELS} is not installed: there are no pretrained models"
+        yield Finding(level="ok", message=message, repair=GET_MODELS)
 
 
 def runtimes() -> Iterator[Finding]:

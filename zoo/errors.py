@@ -12,6 +12,7 @@
     ├── WeightsError              a weights file that is damaged or does not fit its model
     ├── BundleError               a bundle that is damaged, altered or too new
     ├── OutputError               a place that cannot be written
+    ├── HubError                  a hub or host that cannot be reached, refuses, or has not what is asked for
     ├── RuntimeFailure            ONNX Runtime could not load or run a graph
     │   ├── ProviderError         the requested execution provider is not the one in use
     │   └── DeviceMemoryError     a batch does not fit into the memory of its device
@@ -110,6 +111,10 @@ class BundleError(ZooError):
 
 class OutputError(ZooError):
     """A file or folder that cannot be written."""
+
+
+class HubError(ZooError):
+    """A hub or another host that cannot be reached, refuses, or does not have what is asked for."""
 
 
 class RuntimeFailure(ZooError):  # noqa: N818 - RuntimeError is a built-in name

@@ -195,3 +195,8 @@ def drawn(noises: Sequence[Noise], seed: int, n: int, *, first: int = 0) -> dict
     return {
         each.name: _DRAWS[each.distribution](seed, n, each.shape, first=first, step=k) for k, each in enumerate(noises)
     }
+
+
+def tempered(noises: dict[str, NDArray[np.float32]], temperature: float) -> dict[str, NDArray[np.float32]]:
+    """Normals times a temperature, a product in float32."""
+    return noises if temperature == 1 else {name: z * np.float32(temperature) for name, z in noises.items()}

@@ -111,13 +111,28 @@ def write(path: Path, arrays: Mapping[str, Array], *, metadata: Mapping[str, str
     Raises:
         OutputError: the file cannot be written.
     """
+    content = serialized(arrays, metadata)
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content)
+        return sha256(temporary)
+
+
+def serialized(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> bytes:
+    """The content of a safetensors file. The same tensors and metadata give the same bytes."""
     from safetensors.numpy import save
 
     # `ascontiguousarray` would turn a scalar into a vector
     ordered = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(save(ordered, metadata=dict(metadata) if metadata else None))
-        return sha256(temporary)
+    content = save(ordered, metadata=dict(metadata) if metadata else None)
+    if not metadata:
+        return content
+    # safetensors writes metadata in an order that is another in each process
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[end:]
 
 
 def state_arrays(module: nn.Module) -> Arrays:
@@ -136,8 +151,17 @@ def load_into(module: nn.Module, arrays: Mapping[str, Array], *, source: Path | 
     """
     import torch
 
+    own = {name: torch.from_numpy(np.array(a)) for name, a in arrays.items() if not name.startswith(DERIVED)}
+    load_tensors(module, own, source=source)
+
+
+def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], *, source: Path | str) -> None:
+    """:func:`load_into` of tensors, which may be kept in parts as the module's own are.
+
+    Raises:
+        WeightsError: with all mismatches.
+    """
     state: dict[str, Tensor] = module.state_dict()
-    tensors = {name: array for name, array in arrays.items() if not name.startswith(DERIVED)}
     problems = []
     if missing := sorted(state.keys() - tensors.keys() - _dispensable(module, tensors)):
         problems.append(f"missing {_listing(missing)}")
@@ -145,14 +169,14 @@ def load_into(module: nn.Module, arrays: Mapping[str, Array], *, source: Path | 
         problems.append(f"unexpected {_listing(unexpected)}")
     for name in sorted(state.keys() & tensors.keys()):
         want, have = state[name], tensors[name]
-        want_dtype = str(want.dtype).removeprefix("torch.")
-        if tuple(want.shape) != have.shape or want_dtype != str(have.dtype):
-            problems.append(f"{name} is {have.dtype}{list(have.shape)}, expected {want_dtype}{list(want.shape)}")
+        want_dtype, have_dtype = (str(each.dtype).removeprefix("torch.") for each in (want, have))
+        if want.shape != have.shape or want_dtype != have_dtype:
+            problems.append(f"{name} is {have_dtype}{list(have.shape)}, expected {want_dtype}{list(want.shape)}")
     if problems:
         shown = "; ".join(problems[:_SHOWN])
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise WeightsError(f"{source} does not fit the model: {shown}{more}")
-    module.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in tensors.items()})
+    module.load_state_dict(dict(tensors))
     mark_loaded(module)
 
 
@@ -166,7 +190,7 @@ def is_loaded(module: nn.Module) -> bool:
     return bool(module.__dict__.get("_weights_loaded", False))
 
 
-def _dispensable(module: nn.Module, tensors: Mapping[str, Array]) -> set[str]:
+def _dispensable(module: nn.Module, tensors: Mapping[str, object]) -> set[str]:
     """Names of buffers that older files lack, for modules of which the file has none."""
     dispensable: set[str] = set()
     for prefix, part in module.named_modules():

@@ -34,10 +34,13 @@ class GuidedRows:
 
 
 def renamed(graph: ir.Graph) -> ir.Graph:
-    """A graph whose values have names that no other graph has."""
-    for value in graph.initializers.values():
-        assert value.const_value is not None
-    values = [*graph.initializers.values(), *(output for node in graph for output in node.outputs)]
+    """A graph whose nodes and values, but for its inputs, have names that no other graph has; nested graphs too."""
+    values = list(graph.initializers.values())
+    for node in graph.all_nodes():
+        node.name = f"{_PREFIX}{node.name}"
+        values += node.outputs
+    for nested in graph.subgraphs():
+        values += [*nested.inputs, *nested.initializers.values()]
     for value in values:
         value.name = f"{_PREFIX}{value.name}"
     return graph

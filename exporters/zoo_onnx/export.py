@@ -21,7 +21,7 @@ from zoo.programs import Graph
 from zoo.registry.cards import ModelCard
 from zoo.runtime import BundledModel
 from zoo.runtime.check import confirm
-from zoo_onnx import precision
+from zoo_onnx import precision, suspects
 from zoo_onnx.draft import stated, with_files
 from zoo_onnx.fixed import fix
 from zoo_onnx.golden import golden, replay_golden
@@ -127,7 +127,7 @@ def _prove_model(plan: Plan, stages: _Stages) -> Proof:
     """The proof that the model is what it declares; the proof of the bundle is added to it later."""
     stages.begin("proving the model in PyTorch")
     proof = Proof(plan.draft.model, plan.programs)
-    with told(f"{type(plan.draft.model).__name__} fails where it is proven"):
+    with told(f"{type(plan.draft.model).__name__} fails where it is proven"), suspects.named(proof):
         proof.itself()
     return proof
 
@@ -176,18 +176,19 @@ def opened_of(plan: Plan, graphs: Sequence[ir.Model], folder: Path) -> BundledMo
 def _prove(plan: Plan, bundle: _Written, itself: Proof, stages: _Stages) -> _Proven:
     """Compare the bundle with the model: every graph, and every program."""
     proof = itself.of(bundle.opened())
-    for graph in plan.programs.graphs:
-        stages.begin(f"proving graph {graph.name}")
-        proof.graph(graph)
-    if plan.programs.sample is not None:
-        stages.begin("proving sample")
-        proof.sample()
-    if plan.programs.log_prob is not None:
-        stages.begin("proving log_prob")
-        proof.log_prob()
-    if plan.draft.fused is not None:
-        stages.begin("proving the fused run")
-        proof.fused(plan.draft.table)
+    with suspects.named(proof):
+        for graph in plan.programs.graphs:
+            stages.begin(f"proving graph {graph.name}")
+            proof.graph(graph)
+        if plan.programs.sample is not None:
+            stages.begin("proving sample")
+            proof.sample()
+        if plan.programs.log_prob is not None:
+            stages.begin("proving log_prob")
+            proof.log_prob()
+        if plan.draft.fused is not None:
+            stages.begin("proving the fused run")
+            proof.fused(plan.draft.table)
     stages.say(proof.comparison.flips.told())
     return _Proven(bundle, proof)
 

@@ -63,6 +63,7 @@ def fused_program(
     sample = programs.sampling
     if not sample.fuses:
         raise ExportError(f"a program of kind {sample.kind} cannot be fused")
+    _check_parts(condition)
     if not sample.stepped:
         if choice != Choice():
             raise UsageError("this model samples in one call, so sampler, steps and guidance cannot be chosen")
@@ -101,6 +102,23 @@ def ports(
     elif condition is not None:
         inputs.append(Port("condition", "float32", ("batch", condition.size), "condition vector"))
     return tuple(inputs), (Port("x", "float32", ("batch", *event_shape), "samples in data units"),)
+
+
+def _check_parts(condition: Condition | None) -> None:
+    """Refuse parts that have the name of another input or output of the fused graph, which takes them as they are.
+
+    Raises:
+        UsageError: with that name.
+    """
+    inputs, outputs = ports((), None)
+    own = {port.name for port in (*inputs, *outputs)}
+    parts = () if condition is None or condition.plain else part_ports(condition, ROWS)
+    if taken := [port.name for port in parts if port.name in own]:
+        raise UsageError(
+            f"a fused graph has an input or output {taken[0]!r} of its own, so no part of the condition can have that "
+            "name",
+            hint="Leave out --fused, or give the part another name.",
+        )
 
 
 def fuse(
@@ -144,7 +162,7 @@ def fuse(
         assert table is not None
         x = _iterated(run, inner, sample.stepping("the model"), table, event_shape, conditions)
     else:
-        x = _direct(run, inner, noises, conditions.condition)
+        x = _direct(run, inner, noises, conditions.condition, sample.temperature)
     result = builder("Identity", x)
     result.name = output.name
     result.type, result.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape(output.shape)
@@ -179,11 +197,14 @@ def _plain(builder: Builder, condition: ir.Value | None, null_class: int | None)
     return GuidedRows({"condition": condition}, {"condition": null})
 
 
-def _direct(run: _Run, inner: ir.Graph, noises: Sequence[Noise], condition: Mapping[str, ir.Value]) -> ir.Value:
+def _direct(
+    run: _Run, inner: ir.Graph, noises: Sequence[Noise], condition: Mapping[str, ir.Value], temperature: float
+) -> ir.Value:
     builder = run.builder
     suppliers = dict(condition)
     for k, each in enumerate(noises):
-        suppliers[each.name] = noise.drawn(builder, run.key, run.first, run.n, each, builder.constant(np.array(k)))
+        z = noise.drawn(builder, run.key, run.first, run.n, each, builder.constant(np.array(k)))
+        suppliers[each.name] = z if temperature == 1 else builder("Mul", z, np.array(temperature, np.float32))
     return _inline(builder, inner, suppliers)[0]
 
 

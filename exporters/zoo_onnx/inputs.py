@@ -243,6 +243,8 @@ class Inputs:
         with torch.no_grad():
             if self.programs.sample is None:
                 return np.array(self.model.examples(count).numpy(), np.float32), condition
+            if self.programs.sample.temperature != 1:  # data to score are those of the density
+                options["temperature"] = 1
             x = self.model.sample(count, condition=condition, seed=_SEED, **options)
         return x.numpy(), condition
 
@@ -319,10 +321,19 @@ class Inputs:
             and all(p.null is not None for p in described.parts)
         ):
             cases[-1]["guidance"] = 2.0
+        if apart and "guidance" in cases[-1]:
+            cases += self._away(cases.pop())
         classes = self.model.condition is not None and self.model.condition.kind == "classes"
         if n == _NO_CONDITION and classes and cases[0].get("sampler") is not None:
             cases[0]["condition"] = None  # every class in turn
         return cases
+
+    def _away(self, case: dict[str, Any]) -> list[dict[str, Any]]:
+        """A guided run as two: guided away from another condition, and by a composition of the two."""
+        other = one_alone(first(self._conditions, 1), 0)
+        composed = {name: value for name, value in case.items() if name != "guidance"}
+        composed |= {"condition": None, "compose": [(case["condition"], 1.5), (other, -0.5)]}
+        return [{**case, "negative": other}, composed]
 
     def scoring(self, n: int) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """``n`` data to score, and the arguments."""

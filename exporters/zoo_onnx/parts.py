@@ -104,8 +104,8 @@ def first(condition: StoredCondition, n: int) -> StoredCondition:
     return None if condition is None else condition[:n]
 
 
-def one_alone(condition: StoredCondition) -> StoredCondition:
-    """The condition of the second sample, which is not class 0, as ``sample`` takes one for all samples."""
+def one_alone(condition: StoredCondition, sample: int = 1) -> StoredCondition:
+    """The condition of a sample, by default the second, which is not class 0, as ``sample`` takes one for all."""
     if isinstance(condition, Mapping):
-        return {name: values[1] for name, values in condition.items()}
-    return None if condition is None else condition[1]
+        return {name: values[sample] for name, values in condition.items()}
+    return None if condition is None else condition[sample]

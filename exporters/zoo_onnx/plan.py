@@ -228,10 +228,17 @@ def _check_names(programs: Programs) -> None:
     for name in names:
         if not name.replace("-", "_").isidentifier() or not name.isascii():
             raise ExportError(f"a graph is named {name!r}, which is not a valid file name on every system")
+    for graph in programs.graphs:
+        ports = [port.name for port in (*graph.inputs, *graph.outputs)]
+        if twice := [name for name in ports if ports.count(name) > 1]:
+            raise ExportError(
+                f"graph {graph.name} has two inputs or outputs named {twice[0]!r}",
+                hint="Noises, parts of a condition and what they are encoded as have different names.",
+            )
     for program in (programs.sample, programs.log_prob):
-        for graph in () if program is None else program.graphs:
-            if graph not in names:
-                raise ExportError(f"a program uses a graph {graph!r} that the model does not have")
+        for name in () if program is None else program.graphs:
+            if name not in names:
+                raise ExportError(f"a program uses a graph {name!r} that the model does not have")
 
 
 def _ways(programs: Programs, inverse: str | None) -> dict[str, str | None]:

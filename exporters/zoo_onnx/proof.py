@@ -387,7 +387,12 @@ class Proof:
 
 
 def _said(arguments: dict[str, object]) -> str:
-    return "".join(f", {k} {v}" for k, v in arguments.items() if k not in ("condition", "seed"))
+    known = {
+        **arguments,
+        **({"negative": "another condition"} if "negative" in arguments else {}),
+        **({"compose": "two conditions"} if "compose" in arguments else {}),
+    }
+    return "".join(f", {k} {v}" for k, v in known.items() if k not in ("condition", "seed"))
 
 
 def _alike(a: dict[str, object], b: dict[str, object]) -> bool:

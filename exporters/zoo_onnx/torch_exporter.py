@@ -22,6 +22,7 @@ from onnxscript import optimizer
 from torch import fx
 
 from zoo.errors import ExportError
+from zoo_onnx import in_place
 from zoo_onnx.translations import TRANSLATIONS
 
 aten = torch.ops.aten
@@ -34,6 +35,8 @@ _SYNONYMS = {
     aten.__or__.Tensor: aten.bitwise_or.Tensor,
     aten.__and__.Tensor: aten.bitwise_and.Tensor,
     aten.__xor__.Tensor: aten.bitwise_xor.Tensor,
+    aten.max.other: aten.maximum.default,
+    aten.min.other: aten.minimum.default,
 }
 
 
@@ -206,6 +209,7 @@ def tidied(model: ir.Model) -> None:
 def _plain(program: torch.export.ExportedProgram, registry: Any) -> bool:
     """Whether each operator of a program has a translation and changes nothing in place, simple ones rewritten."""
     graph = program.graph_module.graph
+    in_place.rewritten(graph)
     for node in list(graph.nodes):
         _rewrite(node)
     operators = {node.target for node in graph.nodes if isinstance(node.target, torch._ops.OperatorBase)}

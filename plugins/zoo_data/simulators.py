@@ -66,10 +66,9 @@ def slcp(
         return Split(np.tile(split.x, (len(chosen), 1)), {"points": points})
 
     every = list(itertools.permutations(range(4)))
-    shuffled = of_points(data.train, every[:: 24 // orders][:orders])
     return replace(
         data,
-        train=shuffled,
+        train=of_points(data.train, every[:: 24 // orders][:orders]),
         validation=of_points(data.validation, every[:1]),
         test=of_points(data.test, every[:1]),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -248,6 +248,13 @@ class Diffusion(SteppedModel):
         before = self._levels(np.maximum(t - 1.0 / variance.STEPS, self.path.t_min), x)
         d = self.denoised(output, noisy, alpha, sigma).detach()
         return loss + variance.bound(state, d, where, before, (alpha, sigma))
+
+    @override
+    def blocks(self) -> Sequence[nn.Module]:
+        lists = [each for each in self.network.modules() if isinstance(each, nn.ModuleList)]
+        # those within others first
+        parts = [part for each in reversed(lists) for part in each if type(part).forward is not nn.Module.forward]
+        return [part for part in parts if next(part.parameters(), None) is not None]
 
     def _levels(self, t: NDArray[np.float64], x: Tensor) -> tuple[Tensor, Tensor]:
         """α and σ at times ``[n]``, as tensors that broadcast against ``x``."""

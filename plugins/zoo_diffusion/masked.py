@@ -14,6 +14,7 @@ from zoo.conditions import Condition
 from zoo.errors import ConditionError, ConfigError, UsageError
 from zoo.models.contexts import TensorCondition
 from zoo.models.interface import condition_ports, finite_part
+from zoo.models.sharing import of_batch
 from zoo.overriding import override
 from zoo.paths import Masking
 from zoo.programs import Direct, Graph, Iterate, Programs
@@ -122,8 +123,7 @@ class MaskedDiffusion(SteppedModel):
         n, length = tokens.shape
         condition = drop_condition(self.condition_tensor(condition, n), self.null_class, self.class_dropout)
         # the bound is an average over how many are hidden: even steps over the batch vary less than draws
-        count = 1 + ((torch.arange(n, device=x.device) + torch.rand((), device=x.device)) * length / n).long()
-        count = count.clamp(max=length)[torch.randperm(n, device=x.device), None]
+        count = of_batch(n, lambda n: _counts(n, length, x.device))[:, None]
         hidden = torch.rand(n, length, device=x.device).argsort(1).argsort(1) < count
         logits = self.network(
             torch.where(hidden, torch.full_like(tokens, self.levels), tokens), self.context(condition)
@@ -173,6 +173,12 @@ class MaskedDiffusion(SteppedModel):
             sample=self.sampling,
             log_prob=Direct("log_prob", work=self.orders * self.event_shape[0]),
         )
+
+
+def _counts(n: int, length: int, device: torch.device) -> Tensor:
+    """How many positions are hidden in each of ``n`` sequences, 1 to ``length``, evenly spread over them."""
+    count = 1 + ((torch.arange(n, device=device) + torch.rand((), device=device)) * length / n).long()
+    return count.clamp(max=length)[torch.randperm(n, device=device)]
 
 
 class RevealingStep(StepModule):

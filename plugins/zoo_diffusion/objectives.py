@@ -40,6 +40,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.errors import ConfigError
+from zoo.models.sharing import of_batch
 from zoo.paths import GaussianPath
 from zoo.training.pairing import paired
 from zoo_diffusion.prediction import Prediction, slope
@@ -104,8 +105,7 @@ class Objective:
         That covers the distribution in every batch and lowers the variance of the gradient (Kingma et al. 2021,
         appendix I.1). The offset comes from torch's global generator.
         """
-        offset = torch.rand((), dtype=torch.float64)
-        quantiles = ((offset + torch.arange(n, dtype=torch.float64) / n) % 1.0).numpy()
+        quantiles = of_batch(n, spread).numpy()
         if self.times == "uniform":
             return quantiles
         mean, std = (a if b is None else b for a, b in zip(_SPREAD[self.times], (self.mean, self.std), strict=True))
@@ -134,6 +134,12 @@ class Objective:
         if self.coupling == "independent":
             return noise
         return paired(noise, state, condition if condition is not None and condition.ndim == 1 else None)
+
+
+def spread(n: int) -> Tensor:
+    """``n`` numbers in [0, 1), 1/n apart, float64: a uniform offset from torch's global generator turns them."""
+    offset = torch.rand((), dtype=torch.float64)
+    return (offset + torch.arange(n, dtype=torch.float64) / n) % 1.0
 
 
 def drop_condition(condition: Tensor | None, null_class: int | None, share: float) -> Tensor | None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from zoo.errors import ConfigError
 from zoo.models.contexts import ReceivedCondition, TensorCondition
+from zoo.models.sharing import of_batch
 from zoo.overriding import override
 from zoo.training.pairing import paired
 from zoo_flows import config
@@ -156,8 +157,7 @@ class CNF(Flow):
         noise = torch.randn_like(start)
         if self.pairs:
             noise = paired(noise, start, received)
-        n = start.shape[0]
-        t = (torch.rand_like(start[:1, 0]) + torch.arange(n, dtype=start.dtype, device=start.device) / n) % 1.0
+        t = of_batch(len(start), lambda n: _times(n, start))
         at = start + t.unsqueeze(1) * (noise - start)
         velocity: Tensor = self.continuous.network(at, t, context)
         return (velocity - (noise - start)).square().mean()
@@ -177,3 +177,8 @@ class CNF(Flow):
             value, log_det = transform(value, context)
             total = total + log_det
         return value, total
+
+
+def _times(n: int, like: Tensor) -> Tensor:
+    """``n`` times in [0, 1), 1/n apart, in the dtype and on the device of ``like``."""
+    return (torch.rand_like(like[:1, 0]) + torch.arange(n, dtype=like.dtype, device=like.device) / n) % 1.0

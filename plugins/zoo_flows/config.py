@@ -67,6 +67,7 @@ class Shared:
             then takes the place of standardisation; or None.
         dequantisation: of discrete data in training: ``"uniform"`` noise, or ``"variational"``, learned beside the flow
             (:class:`~zoo_flows.dequantisation.VariationalDequantisation`).
+        temperature: of samples, unless another is asked for, see :class:`~zoo.models.interface.DirectModel`.
 
     Raises:
         ConfigError: an invalid shape or condition.
@@ -82,6 +83,7 @@ class Shared:
     components: int = 8
     marginals: Mapping[str, object] | None = None
     dequantisation: str = "uniform"
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the fields that all flows share."""
@@ -145,14 +147,15 @@ class Shared:
             "condition": self.described,
             "encoder": self.encoder,
             "dequantisation": dequantisation(self.dequantisation, self.event_shape, self.levels),
+            "temperature": self.temperature,
         }
 
 
-_SHAPE, _LOGIT = ("event_shape", "condition", "conditioning"), ("levels", "alpha", "bounds")
+_SHAPE, _LOGIT = ("event_shape", "condition", "conditioning", "temperature"), ("levels", "alpha", "bounds")
 
 
 def shared(*names: str) -> Callable[[_Init], _Init]:
-    """Let an architecture take shape, condition, its embedding and these of :class:`Shared`, before its own arguments.
+    """Let an architecture take shape, condition, its embedding, temperature and these of :class:`Shared`, first of all.
 
     Args:
         names: ``"logit"`` stands for ``levels``, ``alpha`` and ``bounds``, ``"base"`` for ``base`` and ``components``.

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from zoo.arrays import Array
 from zoo.conditions import Condition
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, UsageError
 from zoo.models.contexts import ReceivedCondition, TensorCondition
 from zoo.models.encoders import ConditionEncoder
 from zoo.models.interface import DirectModel
 from zoo.overriding import override
 from zoo.programs import Programs
 from zoo.programs.graph_writing import Value, Writer
+from zoo.programs.one_call import check_temperature
 from zoo_flows import graph_writing
 from zoo_flows.bases import Base, StandardNormal
 from zoo_flows.dequantisation import VariationalDequantisation
@@ -56,6 +57,7 @@ class Flow(DirectModel):
             takes data with the noise that they come with. The density of x with noise is :meth:`log_prob` either way.
         landmarks: values between preprocessing and transforms at which the mathematics changes form, such as the knots
             of splines. Exported graphs are proven there too.
+        temperature: see :class:`~zoo.models.interface.DirectModel`.
     """
 
     family = "flow"
@@ -71,14 +73,21 @@ class Flow(DirectModel):
         encoder: ConditionEncoder | None = None,
         dequantisation: VariationalDequantisation | None = None,
         landmarks: Sequence[float] = (),
+        temperature: float = 1.0,
     ) -> None:
         super().__init__()
+        try:
+            self.temperature = check_temperature(temperature)
+        except UsageError as error:
+            raise ConfigError(str(error)) from error
         self.event_shape = tuple(event_shape)
         self.condition_on(condition, encoder)
         if condition is not None and not condition.plain and [port.name for port in self.encoded_ports()] != [CONTEXT]:
             raise ConfigError(
                 f"a flow conditioned on the parts {', '.join(condition.names)} needs an encoder that gives them as one "
-                f"{CONTEXT}"
+                f"{CONTEXT}",
+                hint=f"Pass encoder=, or override encode_condition and encoded_ports, whose only port is {CONTEXT!r}, "
+                "[rows, size].",
             )
         self.preprocessing = nn.ModuleList(preprocessing)
         self.transforms = nn.ModuleList(transforms)
@@ -190,17 +199,21 @@ class Flow(DirectModel):
     # -- export -----------------------------------------------------------------------------------------------------
 
     def frozen(self) -> Flow:
-        """An equal flow with folded constants; this one is left unchanged."""
+        """An equal flow with folded constants; this one is left unchanged.
+
+        It shares all other modules, such as those of a subclass that encode conditions.
+        """
         flow = copy.copy(self)
-        # a shallow copy of a module shares its dictionaries: give it its own before anything is put into them
-        flow._modules = {
+        own = {
             name: nn.ModuleList(_transform(t).frozen() for t in part)
             for name, part in (("preprocessing", self.preprocessing), ("transforms", self.transforms))
         }
-        flow._modules["base"] = self.base.frozen()
-        for name in ("contexts", "part_contexts", "condition_encoder"):
-            flow._modules[name] = self._modules.get(name)
-        return flow.eval()
+        # a shallow copy of a module shares its dictionaries: give it its own before anything is put into them
+        flow._modules = {**self._modules, **own, "base": self.base.frozen()}
+        for module in (*own.values(), flow.base):
+            module.eval()
+        flow.training = False
+        return flow
 
     def programs(self) -> Programs:
         """The programs of a :class:`~zoo.DirectModel`, over a frozen copy, with the extremes to prove."""

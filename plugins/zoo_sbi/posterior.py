@@ -16,6 +16,7 @@ from torch.quasirandom import SobolEngine
 
 from zoo import Part, Wrapped
 from zoo.arrays import Array
+from zoo.errors import UsageError
 from zoo.models.contexts import ReceivedCondition, TensorCondition
 from zoo.models.interface import check_count, check_seed
 from zoo.models.wrapped import EMBEDDING
@@ -156,8 +157,10 @@ class SbiPosterior(Wrapped):
 
     @override
     def drawn_samples(
-        self, n: int, *, condition: TensorCondition = None, seed: int | None = None
+        self, n: int, *, condition: TensorCondition = None, seed: int | None = None, temperature: float | None = None
     ) -> tuple[Tensor, Tensor | None]:
+        if temperature is not None:
+            raise UsageError("a posterior is sampled as it is, so its samples have no temperature")
         seed, n = check_seed(seed), check_count(n)
         with torch.no_grad():
             received, program = self.received_condition(condition, n), self._within()

@@ -18,13 +18,18 @@ from zuko.mixtures import GMM
 from zuko.utils import bisection
 
 from zoo import Condition, ExportError, Wrapped
+from zoo.models.blaming import line_of_call
 from zoo.models.contexts import ReceivedCondition
 from zoo.models.interface import DirectModel, Noise
 from zoo.models.mending import replaced
+from zoo.models.wrapped import any_condition
 from zoo.overriding import override
 from zoo.programs import Programs
 from zoo_zuko import mends
 from zoo_zuko.converted import converted
+
+#: samples that are drawn to see how many a search misses
+_DRAWN = 1024
 
 
 def wrapped(flow: Any, event_shape: Sequence[int] | None, context: int | Condition | None) -> Wrapped:
@@ -48,7 +53,7 @@ class _ZukoModel(Wrapped):
 
     @override
     def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
-        with mends.in_steps():
+        with mends.settled():
             density: Tensor = self.flow(self.context_of_flow(condition)).log_prob(x)
         return density
 
@@ -89,6 +94,29 @@ class ZukoFlow(_ZukoModel):
         return max(widths)
 
     @override
+    def doubt(self) -> tuple[str, str] | None:
+        beyond: list[tuple[float, float]] = []
+
+        def noted(f: Any, y: Tensor, a: Any, b: Any, n: int = 16, phi: Any = ()) -> Tensor:
+            low, high = (torch.as_tensor(each).to(y).expand_as(y) for each in (a, b))
+            outside = (f(low) > y) | (f(high) < y)
+            beyond.append((float(outside.float().mean()), float(high.max())))
+            return torch.as_tensor(bisection(f, y, a, b, n, phi))
+
+        noise = self.drawn_noises(self.noises, 0, _DRAWN)
+        with replaced((transforms, "bisection", noted)), torch.no_grad():
+            self.draw(noise, any_condition(self, _DRAWN))
+        share, bound = max(beyond, default=(0.0, 0.0))
+        if not share:
+            return None
+        line = line_of_call(transforms.MonotonicTransform._inverse, "bisection(")
+        return (
+            f"`MonotonicTransform._inverse` (`bisection`, {line}) looks within ±{bound:g} only, and {share:.1%} of the "
+            "values of a layer lie beyond",
+            "Train the flow, or give its transforms a larger `bound`.",
+        )
+
+    @override
     def own_event_shape(self) -> tuple[int, ...] | None:
         return tuple(self.flow.base(None).event_shape)
 
@@ -109,7 +137,7 @@ class ZukoFlow(_ZukoModel):
 
     @override
     def inverse(self, z: Tensor, condition: ReceivedCondition = None) -> Tensor:
-        with mends.in_steps():
+        with mends.settled():
             x: Tensor = self.flow.transform(self.context_of_flow(condition)).inv(z)
         return x
 
@@ -125,6 +153,8 @@ class ZukoFlow(_ZukoModel):
         how = {}
         if any(isinstance(part, FFJTransform) for part in self.flow.modules()):
             how = {"how": f"the ODE in {mends.STEPS} steps of Dormand-Prince"}
+        elif _gaussianizes(self.flow):
+            how = {"how": "Gaussianizations by the share beyond, which float32 has digits for"}
         elif self._converted() is not None:
             how = {"how": "sampling is written from its weights, not traced"}
         return {**super().origin, **how}
@@ -137,6 +167,12 @@ class ZukoFlow(_ZukoModel):
         written = {graph.name: graph.written for graph in ours.programs().graphs}
         graphs = (dataclasses.replace(graph, written=written.get(graph.name, {})) for graph in programs.graphs)
         return dataclasses.replace(programs, graphs=tuple(graphs))
+
+
+def _gaussianizes(flow: Flow) -> bool:
+    """Whether a flow has Gaussianizations, whose class is called with parameters that a network gives."""
+    univariates = (getattr(part, "univariate", None) for part in flow.modules())
+    return any(getattr(each, "func", each) is transforms.GaussianizationTransform for each in univariates)
 
 
 class ZukoMixture(_ZukoModel):

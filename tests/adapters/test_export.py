@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx_ir")
 
 from adapter_cases import CASES, CONTEXT, REFUSED  # noqa: E402 - after the checks, and from scripts
+from adapters import DRAWN, deviations  # noqa: E402 - likewise
 
 import zoo  # noqa: E402
 from zoo import runtime  # noqa: E402
@@ -17,7 +18,7 @@ from zoo.bundle.differences import relative_difference  # noqa: E402
 TOLERANCE = 1e-3
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in REFUSED])
+@pytest.mark.parametrize("name", CASES)
 @pytest.mark.sample("nflows MAF, embedded | c")
 @pytest.mark.filterwarnings("ignore")  # of the libraries
 def test_a_bundle_computes_what_the_library_does(name, tmp_path):
@@ -29,27 +30,38 @@ def test_a_bundle_computes_what_the_library_does(name, tmp_path):
     given = {"condition": inputs["c"].numpy()} if context else {}
     if context and "condition" in bundle.manifest.graphs:
         given = bundle.session("condition").run(given)
+    if case.draw is not None:
+        c = inputs["c"][0] if context else None
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.manual_seed(3)
+            drawn = case.draw(model, DRAWN, c).numpy()
+        ours = bundle.sample(DRAWN, seed=0, condition=None if c is None else c.numpy())
+        assert deviations(ours, drawn) < 5
+    feeds = {name: value.numpy() for name, value in inputs.items()}
+    if case.precise:
+        model, inputs = model.double(), {name: value.double() for name, value in inputs.items()}
     with torch.no_grad():
         if case.sample is not None:
-            (x,) = bundle.session("inverse").run({"z": inputs["z"].numpy(), **given}).values()
+            (x,) = bundle.session("inverse").run({"z": feeds["z"], **given}).values()
             assert relative_difference(x, case.sample(model, inputs["z"], inputs.get("c")).numpy(), 1.0) < TOLERANCE
         if case.score is not None:
             x, expected = inputs["x"], case.score(model, inputs["x"], inputs.get("c"))
             if case.one_way:
                 x, expected = expected
-            (p,) = bundle.session("log_prob").run({"x": x.numpy(), **given}).values()
+            (p,) = bundle.session("log_prob").run({"x": x.float().numpy(), **given}).values()
             assert relative_difference(p, expected.numpy(), 4.0) < TOLERANCE
     assert bundle.manifest.model["origin"]["library"] == case.library
 
 
-@pytest.mark.full
-@pytest.mark.filterwarnings("ignore")  # of the libraries
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_float32_or_the_library_cannot_invert_is_refused(name, tmp_path):
+@pytest.mark.sample("zuko GF", "nflows MAF | c")
+@pytest.mark.filterwarnings("ignore")  # of the libraries
+def test_what_float32_or_the_library_cannot_invert_is_refused_by_its_line(name, tmp_path):
     case, context = CASES[name]
     pytest.importorskip(case.library)
-    with pytest.raises(zoo.ProofError, match=r"is not the density of what sample draws|alone than in a batch"):
-        zoo.export(zoo.wrap(case.model(context), context=CONTEXT if context else None), tmp_path / "out")
+    with pytest.raises(zoo.ProofError, match=REFUSED[name]) as caught:
+        zoo.export(zoo.wrap(case.moved(context), context=CONTEXT if context else None), tmp_path / "out")
+    assert caught.value.hint.startswith("Train")
 
 
 @pytest.mark.parametrize(
@@ -58,17 +70,17 @@ def test_what_float32_or_the_library_cannot_invert_is_refused(name, tmp_path):
         (
             "nflows",
             lambda m: _flow(importlib.import_module("nflows.transforms").ActNorm(4)),
-            r"ActNorm \(_transform\) of Flow was never initialised",
+            r"ActNorm \(_transform\) of Flow was never initialised.*\(ActNorm, normalization\.py:\d+ of nflows\)",
         ),
         (
             "normflows",
             lambda m: m.NormalizingFlow(m.distributions.DiagGaussian(4), [m.flows.ActNorm((4,))]),
-            r"ActNorm \(flows\.0\) of NormalizingFlow was never initialised",
+            r"ActNorm \(flows\.0\) of NormalizingFlow was never initialised.*\(ActNorm, normalization\.py:\d+ of norm",
         ),
         (
             "normflows",
             lambda m: m.NormalizingFlow(m.distributions.GaussianPCA(4, latent_dim=2), []),
-            r"the base GaussianPCA of NormalizingFlow is none of DiagGaussian",
+            r"the base GaussianPCA of NormalizingFlow is none of DiagGaussian.*\(GaussianPCA, base\.py:\d+ of norm",
         ),
     ],
 )
@@ -94,6 +106,24 @@ def test_an_operator_that_onnx_lacks_is_told_with_class_and_line(tmp_path):
     with pytest.raises(zoo.ExportError, match=rf"aten\.special_airy_ai.*\(Airy, test_export\.py:{line} of ") as caught:
         zoo.export(zoo.wrap(_flow(Airy())), tmp_path / "out")
     assert "mended" in caught.value.hint
+
+
+def test_what_fails_in_a_proof_is_told_with_class_and_line(tmp_path):
+    """As a cache of the library that keeps a tensor of the trace."""
+    base = pytest.importorskip("nflows.transforms").Transform
+
+    class Keeping(base):
+        def forward(self, inputs, context=None):
+            if len(inputs) == 17:
+                raise RuntimeError("a tensor of the trace was kept")
+            return inputs + 0, torch.zeros_like(inputs[:, 0])
+
+        def inverse(self, inputs, context=None):
+            return inputs + 0, torch.zeros_like(inputs[:, 0])
+
+    line = Keeping.forward.__code__.co_firstlineno + 2
+    with pytest.raises(zoo.ZooError, match=rf"RuntimeError: a tensor .* was kept \(Keeping, test_export\.py:{line}"):
+        zoo.export(zoo.wrap(_flow(Keeping())), tmp_path / "out")
 
 
 class Ratio(zoo.Wrapped):

@@ -22,7 +22,7 @@ def registry(*adapters, plugin="acme"):
     return Plugin(record, {"adapter": tuple(adapters)})
 
 
-ACME = zoo.Adapter(name="acme", classes=("acme_flows.TriangularFlow",), entry="acme_adapter:AcmeFlow")
+ACME = zoo.Adapter(name="acme", classes=("acme_flows.TriangularFlow",), entry="zoo_acme:wrapped")
 
 
 def wrap(flow, *plugins, **options):
@@ -38,7 +38,7 @@ def test_an_adapter_takes_a_class_and_what_derives_from_it():
 
 
 def test_the_adapter_of_the_most_special_class_is_taken():
-    finer = zoo.Adapter(name="finer", classes=(f"{__name__}.Finer",), entry="acme_adapter:AcmeFlow")
+    finer = zoo.Adapter(name="finer", classes=(f"{__name__}.Finer",), entry="zoo_acme:wrapped")
     plugins = registry(ACME), registry(finer, plugin="finer")
     from zoo.models.wrapping import _adapter
 
@@ -47,7 +47,7 @@ def test_the_adapter_of_the_most_special_class_is_taken():
 
 
 def test_two_adapters_of_one_class_are_a_conflict_that_names_both():
-    other = zoo.Adapter(name="other", classes=ACME.classes, entry="acme_adapter:AcmeFlow")
+    other = zoo.Adapter(name="other", classes=ACME.classes, entry="zoo_acme:wrapped")
     with pytest.raises(zoo.NameConflictError, match=r"acme of zoo-acme 1 and other of zoo-other 1"):
         wrap(Finer(3), registry(ACME), registry(other, plugin="other"))
 

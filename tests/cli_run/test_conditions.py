@@ -31,6 +31,8 @@ def files(tmp_path, monkeypatch):
     (tmp_path / "classes.csv").write_text("0\n1\n")
     (tmp_path / "texts.txt").write_text("ab\nc\n")
     (tmp_path / "all.json").write_text('{"prompt": ["a", "bb"], "state": [1, 2], "kind": ["x", "y"]}')
+    (tmp_path / "all.csv").write_text("prompt,condition/state/0,state/1,kind,note\na,1,2,x,p\nbb,3,4,y,q\n")
+    (tmp_path / "prompts.tsv").write_text("prompt\tnote\nab\t1\nc\t2\n")
     parts = {"state": np.ones((1, 2)), "kind": np.array([1]), "prompt": np.array([[1, 2], [3, 0]])}
     np.savez("all.npz", **parts, prompt_mask=np.array([[1, 1], [1, 0]]))
     with wave.open("x.wav", "wb") as file:
@@ -57,6 +59,7 @@ def four(condition, *texts):
         ("prompt", "prompt=ca", None, [[3, 1]] * 4),
         ("prompt", "texts.txt", 2, [[1, 2], [1, 2], [3, 0], [3, 0]]),
         ("prompt", "all.npz", 2, [[1, 2], [1, 2], [3, 0], [3, 0]]),
+        ("prompt", "prompts.tsv", 2, [[1, 2], [1, 2], [3, 0], [3, 0]]),
     ],
 )
 def test_the_only_part_needs_no_name(kind, text, rows, values):
@@ -71,6 +74,7 @@ def test_the_only_part_needs_no_name(kind, text, rows, values):
         (["prompt=ab", "state=rows.csv", "kind=y"], 2, [[1, 2]] * 4, [1, 1, 3, 3], [1] * 4),
         (["prompt=texts.txt", "state=row.csv", "kind=0"], 2, [[1, 2]] * 2 + [[3, 0]] * 2, [1] * 4, [0] * 4),
         (["all.json"], 2, [[1, 0]] * 2 + [[2, 2]] * 2, [1] * 4, [0, 0, 1, 1]),
+        (["all.csv"], 2, [[1, 0]] * 2 + [[2, 2]] * 2, [1, 1, 3, 3], [0, 0, 1, 1]),
         (["all.npz"], 2, [[1, 2]] * 2 + [[3, 0]] * 2, [1] * 4, [1] * 4),
     ],
 )

@@ -1,4 +1,4 @@
-"""Bundles that are not quite where somebody said: above, packed, zipped; and models by name in the runtime."""
+"""Bundles that are not quite where somebody said: above, packed; and models by name in the runtime."""
 
 import shutil
 
@@ -14,13 +14,9 @@ def places(flow, tmp_path):
     """{what is named: where the hint says that the bundle is}."""
     shutil.copytree(flow, tmp_path / "above" / "one" / "inner")
     shutil.copytree(flow, tmp_path / "packed" / "bundle")
-    shutil.make_archive(tmp_path / "of-one", "zip", tmp_path / "above" / "one")
-    shutil.make_archive(tmp_path / "itself", "zip", flow)
     return {
         "above": "There is a bundle in it: {}/above/one/inner.",
         "packed": "There is a bundle in it: {}/packed/bundle.",
-        "of-one.zip": "The bundle is in this archive as inner: unpack it, e.g. `python -m zipfile -e {}/of-one.zip",
-        "itself.zip": "The bundle is in this archive: unpack it, e.g. `python -m zipfile -e {}/itself.zip itself`.",
     }
 
 
@@ -38,8 +34,7 @@ def test_the_runtime_says_it_too(places, tmp_path):
             load(tmp_path / place)
         assert caught.value.hint.startswith(hint.format(tmp_path))
     (tmp_path / "nothing").mkdir()
-    (tmp_path / "damaged.zip").write_bytes(b"PK")
-    for name in ("nothing", "damaged.zip", "nowhere"):
+    for name in ("nothing", "nowhere"):
         with pytest.raises(BundleError) as caught:
             load(tmp_path / name)
         assert caught.value.hint is None
@@ -69,3 +64,12 @@ def test_a_model_without_a_bundle_is_not_run_by_name(monkeypatch):
     with pytest.raises(UsageError, match="no bundle") as caught:
         load("some-model")
     assert "zoo export some-model" in caught.value.hint
+
+
+def test_an_archive_is_opened_as_a_folder_is_not(flow, tmp_path):
+    from zoo.bundle import open_bundle
+
+    archive = shutil.make_archive(tmp_path / "itself", "zip", flow)
+    with pytest.raises(BundleError, match="is not a bundle") as caught:
+        open_bundle(archive)
+    assert caught.value.hint == f"It is an archive: `zoo pull {archive} -o DIR` unpacks the bundle in it."

@@ -78,8 +78,8 @@ def test_everything_is_saved(data, tmp_path):
         mask=np.eye(2, 3),
         first=7,
     )
-    state.save(tmp_path / "state.safetensors")
-    loaded = SamplerState.load(tmp_path / "state.safetensors")
+    state.save(str(tmp_path / "state.safetensors"))
+    loaded = SamplerState.load(str(tmp_path / "state.safetensors"))
     for field in dataclasses.fields(state):
         a, b = getattr(state, field.name), getattr(loaded, field.name)
         if field.name == "table":

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from zoo.cli import cli
 from zoo.data.lazy import Chosen, Lazy
 from zoo.errors import ConfigError, DataError, PluginError
 from zoo.reading import building, finding, options
@@ -321,6 +323,30 @@ def test_arrays_by_one_name_or_many_and_larger_than_memory(tmp_path, monkeypatch
     np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
     with pytest.raises(DataError, match="Python objects"):
         data_of(tmp_path / "objects.npy")
+
+
+def test_parts_of_a_condition_are_arrays_beside_the_samples(tmp_path):
+    x, ids = np.zeros((20, 3), np.float32), np.ones((20, 4), np.int32)
+    ends = 1 + np.arange(20) % 4
+    beside = {"condition/prompt": ids, "condition/prompt_mask": (np.arange(4) < ends[:, None]).astype(np.float32)}
+    np.savez(tmp_path / "parts.npz", samples=x, other=x, **beside)
+    built = opened(tmp_path / "parts.npz").built()
+    assert sum(len(row) for row in built.data.train.condition["prompt"]) < ids[: len(built.data.train)].size
+    assert any("the arrays other are not used" in note for note in built.notes)
+    told = CliRunner().invoke(cli, ["data", str(tmp_path / "parts.npz")])
+    assert "parts        prompt of lengths of their own\n" in told.stdout
+    wrong = {
+        "is \\[n, length\\], and 1 up to an end": {
+            **beside,
+            "condition/prompt_mask": 1 - beside["condition/prompt_mask"],
+        },
+        "20 samples come with 3 of part arm": {"condition/arm": np.zeros(3)},
+        "part kind of the conditions of a split": {"condition/kind": np.array(1)},
+    }
+    for told, arrays_beside in wrong.items():
+        np.savez(tmp_path / "wrong.npz", samples=x, **arrays_beside)
+        with pytest.raises(DataError, match=told):
+            data_of(tmp_path / "wrong.npz")
 
 
 def test_a_function_is_run_only_where_it_is_named(tmp_path, monkeypatch):

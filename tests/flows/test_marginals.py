@@ -106,3 +106,13 @@ def test_tails_are_those_of_a_standardisation():
     z, _ = transform(torch.tensor([[1.1], [1.1 + deviation]], dtype=torch.float64))
     assert float(z[1] - z[0]) == pytest.approx(1.0, rel=1e-3)
     assert float(z[0]) < 4
+
+
+def test_a_column_with_one_category_of_several_is_fitted():
+    transform = Marginals(2, categories=[3, 0])
+    x = torch.tensor([[1.0, 0.5], [1.0, -0.5], [1.0, 1.5], [1.0, 2.0]])
+    transform.prepare(x)
+    z, log_det = transform(x)
+    assert z.isfinite().all()
+    assert log_det.isfinite().all()
+    torch.testing.assert_close(transform.inverse(z)[0], x)

@@ -1,6 +1,7 @@
 """The rules of the house (docs/architecture.md), read off the source and off the built wheel."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -146,6 +147,8 @@ def test_every_built_in_package_has_its_entry_point():
     listed = set(PROJECT["project"]["entry-points"]["zoo"].values())
     folders = {path.parent.name for root in SOURCE_ROOTS for path in (ROOT / root).glob("*/__init__.py")}
     rooms = {f"zoo.{path.parent.name}.plugin" for path in (ROOT / "zoo").glob("*/plugin.py")}
+    models = tomllib.loads((ROOT / "plugins" / "zoo_models" / "pyproject.toml").read_text("utf-8"))["project"]
+    listed |= set(models["entry-points"]["zoo"].values())
     assert listed == folders | rooms
     assert all(folder.startswith("zoo_") for folder in folders)
 
@@ -331,41 +334,70 @@ def test_documents_have_the_columns_of_the_code():
     assert [line for path in written for line in too_wide(path)] == []
 
 
+def wheel_of(folder, output):
+    """The names in the wheel that a project builds, and its metadata."""
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-index", "--no-build-isolation"]
+    done = subprocess.run([*command, "--wheel-dir", output, folder], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = output.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        about = {n: archive.read(n).decode() for n in archive.namelist() if ".dist-info/" in n and "RECORD" not in n}
+        return wheel.stat().st_size, archive.namelist(), about
+
+
 @pytest.mark.slow
 def test_the_wheel_holds_zoo_and_the_plugins_and_nothing_else(tmp_path):
     pytest.importorskip("hatchling")
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-index", "--no-build-isolation"]
-    done = subprocess.run([*command, "--wheel-dir", tmp_path, ROOT], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        files = archive.namelist()
+    size, files, about = wheel_of(ROOT, tmp_path)
+    assert size < 3e6
+    assert not any(str(ROOT) in text for text in about.values())
     tops = {file.partition("/")[0] for file in files}
     packages = {path.parent.name for root in SOURCE_ROOTS for path in (ROOT / root).glob("*/__init__.py")}
+    packages.remove("zoo_models")  # a distribution of its own
     version = PROJECT["project"]["version"]
     assert tops == {"zoo", *packages, f"genzoo-{version}.dist-info"}
     # every module of the source is there, in its package
     expected = {name(path) for path in (*HOST, *(ROOT / "zoo").rglob("*.pyi"))} | {
-        path.relative_to(ROOT / root).as_posix() for root in SOURCE_ROOTS for path in (ROOT / root).rglob("*.py")
+        path.relative_to(ROOT / root).as_posix()
+        for root in SOURCE_ROOTS
+        for path in (ROOT / root).rglob("*.py")
+        if path.parent.name != "zoo_models"
     }
     assert expected <= set(files)
     typed = {f"{package}/py.typed" for package in {"zoo", *packages}}
     assert typed <= set(files)
-    # what else there is are schemas of files and operators, what targets and `zoo new` copy, and the pretrained models:
-    # folders with a card and a bundle
+    # what else there is are schemas of files and operators, and what targets and `zoo new` copy
     others = set(files) - expected - typed - {file for file in files if file.startswith("genzoo-")}
     schemas = {name(path) for folder in ("schema", "bundle/scan") for path in (ROOT / "zoo" / folder).glob("*.json")}
-    assert schemas <= others
     copied = {
         path.relative_to(folder).as_posix()
         for folder, pattern in ((ROOT / "exporters", "*/files/**/*"), (ROOT, "zoo/*/files/**/*"))
         for path in folder.glob(pattern)
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert copied <= set(files)
-    assert {file.partition("/")[0] for file in others - schemas - copied} == {"zoo_models"}
-    shipped = {path.relative_to(ROOT / "plugins").as_posix() for path in (ROOT / "plugins/zoo_models").rglob("*.onnx")}
-    assert shipped <= others
+    assert others == (schemas | copied) - expected
+
+
+@pytest.mark.slow
+def test_the_pretrained_models_are_a_wheel_of_their_own(tmp_path):
+    pytest.importorskip("hatchling")
+    shelf = ROOT / "plugins" / "zoo_models"
+    _, files, about = wheel_of(shelf, tmp_path)
+    assert not any(str(ROOT) in text for text in about.values())
+    tracked = {path for folder in shelf.iterdir() if folder.is_dir() for path in folder.rglob("*") if path.is_file()}
+    models = {path for path in tracked if path.suffix not in (".py", ".pyc")}
+    expected = {
+        path.relative_to(shelf.parent).as_posix() for path in (*models, shelf / "__init__.py", shelf / "py.typed")
+    }
+    assert {file for file in files if ".dist-info/" not in file} == expected
+    (entries,) = (text for file, text in about.items() if file.endswith("entry_points.txt"))
+    assert entries.split() == ["[zoo]", "models", "=", "zoo_models"]
+    own = tomllib.loads((shelf / "pyproject.toml").read_text("utf-8"))["project"]
+    # what the cards state, and the version of the code that they are released with
+    licenses = {json.loads(card.read_text("utf-8"))["license"]["weights"] for card in shelf.glob("*/card.json")}
+    assert own["license"] == " AND ".join(sorted({"Apache-2.0", *licenses}))
+    assert own["version"] == PROJECT["project"]["version"]
+    assert (shelf / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
 
 
 def asks_for_a_kind_of_program(node):

@@ -45,6 +45,7 @@ PUBLIC = {
         "DataError",
         "DeviceMemoryError",
         "ExportError",
+        "HubError",
         "MissingDependencyError",
     ),
     "NotApplicable",

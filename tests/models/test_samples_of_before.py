@@ -25,8 +25,10 @@ VALUES = json.loads(STORED.read_text("utf-8")) if STORED.exists() else {}
 def drawn(name):
     """The numbers that are stored: of the first and the last of three samples, from a seed, of few steps."""
     bundle = runtime.load(ROOT / name / "bundle", "cpu")
-    steps = {"steps": 5} if bundle.manifest.sampling.stepped else {}
-    x = bundle.sample(3, seed=11, condition=rising(bundle.condition), **steps)
+    options = {"steps": 5} if bundle.manifest.sampling.stepped else {}
+    if bundle.manifest.sampling.temperature != 1:  # they are of models that had none
+        options["temperature"] = 1
+    x = bundle.sample(3, seed=11, condition=rising(bundle.condition), **options)
     flat = x.reshape(3, -1)
     places = np.linspace(0, flat.shape[1] - 1, min(16, flat.shape[1])).astype(int)
     return flat[[0, 2]][:, places].ravel()

@@ -95,8 +95,9 @@ def test_the_proof_is_in_the_manifest(diffusion_bundle):
     for what in ("step, output next_state", "divergence, output trace", "sample", "log_prob"):
         assert what in compared
     assert max(proof["largest_differences"].values()) < 1e-5
-    # four sizes of batch: two graphs, ordinary and at both ends of the path; two runs of sample, one of log_prob
-    assert proof["cases"] == 4 * (2 * 3 + 2 + 1)
+    # four sizes of batch: two graphs, ordinary and at both ends of the path; two runs of sample, one of log_prob; and
+    # the composition of two conditions
+    assert proof["cases"] == 4 * (2 * 3 + 2 + 1) + 1
     assert "judged_by_float64" not in proof
 
 

@@ -10,8 +10,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-from zoo.errors import ConditionError, UsageError  # noqa: E402 - after the checks
+from zoo.errors import ConditionError, ExportError, UsageError  # noqa: E402 - after the checks
 from zoo.exporting import export  # noqa: E402
+from zoo.models.interface import DirectModel, Noise  # noqa: E402
+from zoo.programs.ports import Port  # noqa: E402
 from zoo.runtime import load  # noqa: E402
 from zoo.runtime.check import check  # noqa: E402
 from zoo.runtime.session import Session  # noqa: E402
@@ -101,6 +103,62 @@ def test_a_fused_direct_graph_takes_one_row_for_all(tmp_path, monkeypatch):
     x = drawn(model, 5, condition)
     np.testing.assert_allclose(bundle.sample(5, condition=condition, seed=1, fused=True), x, atol=1e-5)
     assert rows == [1]
+
+
+def test_a_fused_graph_of_one_call_encodes_before_it(tmp_path, monkeypatch):
+    """Encoder and map have operators of the same names, which one graph may not have twice."""
+    model = small.posterior()
+    folder = export(model, tmp_path / "b", fused={})
+    assert [port.name for port in load(folder, "cpu").manifest.graphs["fused"].inputs[3:]][:2] == ["image", "state"]
+    bundle, called = load(folder, "cpu"), []
+    run = Session.run
+    monkeypatch.setattr(
+        Session, "run", lambda self, feeds, outputs=None: called.append(self.graph.stem) or run(self, feeds, outputs)
+    )
+    for condition in (small.observed(3), {"state": [101.0, 95.0], "robot": "leg"}):
+        x = bundle.sample(3, condition=condition, seed=1, fused=True)
+        np.testing.assert_allclose(x, drawn(model, 3, condition), atol=1e-4)
+    assert called == ["fused"] * 2
+
+
+class Named(DirectModel):
+    """A model of one call whose only part has a name."""
+
+    family = "flow"
+    density = "none"
+
+    def __init__(self, part, *noises):
+        super().__init__()
+        self.event_shape, self.part = (2,), part
+        self.own = tuple(Noise(name, (2,), "uniform") for name in noises)
+        self.condition_on(small.Condition((small.Part(part, "numbers", (2,)),)))
+        self.scale = torch.nn.Parameter(torch.ones(2))
+
+    @property
+    def noises(self):
+        return self.own
+
+    def encode_condition(self, parts):
+        return {"seen": self.scale * parts[self.part]}
+
+    def encoded_ports(self):
+        return (Port("seen", "float32", ("rows", 2)),)
+
+    def draw(self, noise, condition):
+        return condition["seen"] + sum(noise.values())
+
+
+@pytest.mark.parametrize("name", ["n", "seed", "first", "x"])
+def test_a_part_cannot_have_the_name_of_another_input_of_a_fused_graph(name, tmp_path):
+    with pytest.raises(UsageError, match=f"a fused graph has an input or output '{name}' of its own"):
+        export(Named(name, "u"), tmp_path / "b", fused={})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_inputs_of_a_graph_have_different_names(tmp_path):
+    with pytest.raises(ExportError, match="graph inverse has two inputs or outputs named 'seen'"):
+        export(Named("goal", "u", "seen"), tmp_path / "b")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow  # an export

@@ -74,10 +74,10 @@ def calls(monkeypatch):
     made = {"condition": [], "step": 0}
     run, run_on = Session.run, Session.run_on
 
-    def counting(self, feeds, outputs=None):
+    def counting(self, feeds, *others):
         if self.graph.stem == "condition":
             made["condition"].append(len(feeds["state"]))
-        return run(self, feeds, outputs)
+        return run(self, feeds, *others)
 
     def stepping(self, *arguments):
         made["step"] += self.graph.stem == "step"
@@ -129,6 +129,61 @@ def test_scoring_encodes_once_and_agrees(model, bundle, calls):
     assert calls["condition"] == [3]
     noise = bundle.encode(x, condition=instructed(3), steps=10)
     np.testing.assert_allclose(model.encode(torch.from_numpy(x), condition=instructed(3), steps=10), noise, atol=1e-4)
+
+
+class Elsewhere(Session):
+    """A session that is told to be on another device than the host, of which the CPU takes the place."""
+
+    def __init__(self, *given, **options):
+        super().__init__(*given, **options)
+        self.provider, self.copied = "cuda", []
+
+    def value(self, array):
+        self.copied.append(np.shape(array))
+        return super().value(array)
+
+    def _check(self, feeds, elsewhere=()):
+        arrays = super()._check(feeds, elsewhere)
+        self.fed = set(arrays)
+        return arrays
+
+
+def elsewhere(folder, graph):
+    """A bundle of which a graph is on another device, and its session."""
+    model = load(folder, "cpu")
+    info = model.manifest.graphs[graph]
+    session = Elsewhere(model.bundle.file(info.file), inputs=info.inputs, outputs=info.outputs)
+    model.session.loaded[graph] = session
+    return model, session
+
+
+def test_what_was_encoded_stays_on_the_device_while_data_are_scored(folder, bundle):
+    model, session = elsewhere(folder, "divergence")
+    given = instructed(3)
+    x = bundle.sample(3, condition=given, seed=1)
+    encoded = sorted([(3, 16 // 2), (3, 3, 8), (3, 3)])
+    scores = {"steps": 4}, {"steps": 4, "probes": 2}
+    for options in scores:
+        session.copied.clear()
+        np.testing.assert_array_equal(
+            model.log_prob(x, condition=given, **options), bundle.log_prob(x, condition=given, **options)
+        )
+        # once, and not at each evaluation
+        assert sorted(session.copied) == encoded
+        assert session.fed == {"x", "time", "alpha", "sigma", "probe"}
+    session.copied.clear()
+    expected = bundle.elbo(x, condition=given, steps=4, terms=2)
+    np.testing.assert_array_equal(model.elbo(x, condition=given, steps=4, terms=2), expected)
+    assert sorted(session.copied) == encoded
+
+
+def test_what_was_encoded_stays_on_the_device_while_samples_are_drawn(folder, bundle):
+    model, session = elsewhere(folder, "step")
+    given = {"condition": instructed(3), "seed": 1, "steps": 4}
+    np.testing.assert_array_equal(model.sample(3, **given), bundle.sample(3, **given))
+    # one evaluation without guidance
+    assert [sum(shape == each for shape in session.copied) for each in ((1, 3, 8), (1, 3, 3, 8))] == [1, 1]
+    assert not session.fed & {"observed", "words", "seen"}
 
 
 def test_the_encoder_learns_through_the_loss_and_conditions_are_hidden():

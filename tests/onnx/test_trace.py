@@ -115,7 +115,8 @@ PROGRAMS = {
     ),
     "conversions": (lambda x: x.to(torch.int32).to(torch.float32) + x.detach() + x.double().float(), 0),
     "no translation": (lambda x: torch.logit(x.sigmoid()) + F.threshold(x, 0.1, 0.2), 1),
-    "in place": (lambda x: x.clone().add_(1.0), 1),
+    "in place": (lambda x: x.clone().add_(1.0), 0),
+    "in place through a view": (lambda x: x.clone().view(-1).add_(1.0).view(x.shape), 1),
     "in place on a part": (lambda x: x.clone().index_fill_(1, torch.tensor([0]), 2.0), 1),
 }
 

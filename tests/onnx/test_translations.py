@@ -130,6 +130,15 @@ CASES = {
         (lambda x: torch.diff(x, 2), row(1, 5, 2, 8)),
         (lambda x: torch.diff(x, dim=1, prepend=x[:, :1] - 1, append=2 * x), row(1, 5, 2, 8)),
     ],
+    aten.argsort.default: [
+        (lambda x: x.argsort(1).to(x), row(3, -1, 2, -1, 7)),
+        (lambda x: x.reshape(-1, 3, 2).argsort(-2, descending=True).flatten(1).to(x), row(3, -1, 2, -1, 7, 0)),
+    ],
+    aten.eye.default: [
+        (lambda x: x @ torch.eye(3, dtype=x.dtype), row(3, -1, 2)),
+        (lambda x: (x.reshape(-1, 1, 1) * torch.eye(2, dtype=torch.int64).unsqueeze(0)).flatten(1), row(3)),
+    ],
+    aten.eye.m: [(lambda x: x @ torch.eye(3, 5, dtype=x.dtype), row(3, -1, 2))],
 }
 #: an error relative to float64 that rounding alone explains
 ROUNDING = 2e-6
@@ -230,3 +239,24 @@ def test_linear_algebra_of_weights_is_computed_when_exporting(graph, tmp_path):
     module.float()
     for name, value in module.state_dict().items():
         assert torch.equal(value, before[name]), name
+
+
+@pytest.mark.sample("False-True-False")
+@pytest.mark.filterwarnings("ignore:torch.triangular_solve")
+@pytest.mark.parametrize("upper", [False, True])
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("unitriangular", [False, True])
+def test_what_torch_calls_outdated_is_a_product_with_the_inverse_too(graph, tmp_path, upper, transpose, unitriangular):
+    """``triangular_solve`` of weights, by which nflows inverts its linear layers."""
+    matrix = torch.randn(4, 4, generator=torch.Generator().manual_seed(0)) / 4 + 2 * torch.eye(4)
+
+    def function(x):
+        options = {"upper": upper, "transpose": transpose, "unitriangular": unitriangular}
+        return torch.triangular_solve(x.T, matrix.to(x), **options)[0].T
+
+    x = np.random.default_rng(3).standard_normal((3, 4)).astype(np.float32)
+    model = trace(graph(function), 18)
+    assert {node.op_type for node in model.graph} <= {"MatMul", "Gemm", "Transpose", "Identity"}
+    ir.save(model, tmp_path / "g.onnx")
+    given = Session(tmp_path / "g.onnx").run({"x": x})["y"]
+    np.testing.assert_allclose(given, function(torch.from_numpy(x).double()).numpy(), atol=1e-6)

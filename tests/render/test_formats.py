@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.errors import DataError, NameConflictError, PluginError, UsageError
+from zoo.errors import ConditionError, DataError, NameConflictError, PluginError, UsageError
 from zoo.modality import Audio, Text
 from zoo.registry import Registry, extensions
 from zoo.registry.discovery import Plugin, PluginRecord
@@ -159,6 +159,16 @@ def test_a_picture_is_read_as_shades_where_pictures_are_wanted(bring, tmp_path):
     for use in (lambda path: read_samples(path, (1, 2, 2)), check_numbers):
         with pytest.raises(UsageError, match="is not a format for this"):
             use(tmp_path / "x.tsv")
+    # a part of a condition, in its range
+    from zoo.cli._conditions import condition_from
+    from zoo.conditions import Condition, Part
+
+    seen = Condition((Part("seen", "image", (1, 2, 2), minimum=-1.0, maximum=1.0), Part("arm", "numbers", (2,))))
+    value = condition_from(seen, [f"seen={tmp_path / 'x.tsv'}", "arm=1,2"])
+    shades = read_data(tmp_path / "x.tsv", (1, 2, 2))[0][0].astype(np.float32)
+    np.testing.assert_allclose(value["seen"], shades / 127.5 - 1, atol=1e-6)
+    with pytest.raises(ConditionError, match=r"x\.tsv is an image, and part arm is numbers"):
+        condition_from(seen, [f"arm={tmp_path / 'x.tsv'}"])
 
 
 def test_names_are_claimed_as_of_every_other_kind(bring, tmp_path):

@@ -4,6 +4,8 @@ There is no CUDA here, so the CPU's session is wrapped in what CUDA graphs do to
 known runs what was bound when it was recorded.
 """
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -81,6 +83,23 @@ def test_previews_and_edits_are_recorded_apart(diffusion):
         np.testing.assert_array_equal(watched, plain.sample(2, **given))
         np.testing.assert_array_equal(model.sample(2, **given), plain.sample(2, **given))
         assert len(seen) == 4
+
+
+def test_recorded_scores_hold_what_their_conditions_are_encoded_as():
+    folder = Path(__file__).parents[1] / "bundles" / "parts" / "policy"
+    plain, model, x = load(folder, "cpu"), load(folder, "cpu"), np.ones((3, 3))
+    seen = recorded(model, "divergence")
+    for state in ([4.0, 6.0], [1.0, 2.0], [[4.0, 6.0], [1.0, 2.0], [4.0, 5.0]]):
+        given = {"condition": {"state": state, "prompt": "cab"}, "steps": 2}
+        np.testing.assert_array_equal(model.log_prob(x, **given), plain.log_prob(x, **given))
+    # one recording serves every condition, whose values are given back for the next run
+    assert (len(seen.recorded), seen.plain) == (1, 0)
+    free = model.session("divergence")._recorder._free
+    assert {role: len(values) for (role, *_), values in free.items()} == {
+        "held observed": 1,
+        "held words": 1,
+        "held seen": 1,
+    }
 
 
 def test_a_flow_is_recorded_for_each_size(flow):

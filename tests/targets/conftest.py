@@ -25,6 +25,12 @@ PARTS = ROOT / "tests" / "bundles" / "parts"
 SHIPPED = ROOT / "plugins" / "zoo_models"
 
 
+def cooled(model):
+    """A model whose samples have a temperature of their own."""
+    model.temperature = 0.7
+    return model
+
+
 @pytest.fixture(scope="session")
 def small():
     """The small models that exports are tested with."""
@@ -50,6 +56,7 @@ def bundles(small, tmp_path_factory):
         "fixed-call": lambda: (small.Gaussian(), {"batch": 4}),
         "vector": lambda: (small.Gaussian(conditional=True), {}),
         "noisy": lambda: (small.Noisy(), {"fused": {}}),
+        "cool": lambda: (cooled(small.Gaussian()), {"fused": {}}),
         "half": lambda: (small.unet(small.Steps), {"dtype": "float16"}),
     }
 

@@ -28,6 +28,10 @@ CASES = {
     "fewer bits": ("half", [], {}),
     "noises of every distribution": ("noisy", [], {}),
     "the same noises in a fused graph": ("noisy", ["--fused"], {"fused": True}),
+    "the temperature of a bundle": ("cool", [], {}),
+    "the temperature of a fused graph": ("cool", ["--fused"], {"fused": True}),
+    "another temperature": ("cool", ["--temperature", "0.3"], {"temperature": 0.3}),
+    "the temperature of a density": ("cool", ["--temperature=1"], {"temperature": 1}),
 }
 
 
@@ -40,6 +44,13 @@ def test_samples_are_those_of_the_runtime(program, bundles, case):
     assert given.dtype == np.float32
     assert given.shape == (n, *model.event_shape)
     agree(program.name, given, model.sample(n, seed=2**63 + 11, **options), model)
+
+
+def test_what_has_no_temperature_refuses_one(program, bundles):
+    told = "a temperature is a number, 0 or more, of a model that samples normals in one call"
+    for name, *more in (["stepped"], ["noisy"], ["cool", "--fused"]):
+        assert program.refuses(bundles(name), "--temperature", "0.5", *more) == told
+    assert program.refuses(bundles("cool"), "--temperature=-1") == told
 
 
 def test_a_sample_is_the_same_alone_and_among_many(program, bundles):

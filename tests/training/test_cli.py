@@ -16,8 +16,9 @@ pytest.importorskip("torch")
 from zoo import weights
 from zoo.cli import _group
 from zoo.registry.cards import ModelCard
+from zoo.training.kept import CHECKPOINT_FILE, STATE_FILE
 from zoo.training.log import LOG_FILE
-from zoo.training.run import CHECKPOINT_FILE, STATE_FILE, WEIGHTS_FILE
+from zoo.training.run import WEIGHTS_FILE
 
 RECIPE = """
 name = "tiny"

@@ -17,8 +17,9 @@ from zoo.models import building  # noqa: E402
 from zoo.registry import Registry  # noqa: E402
 from zoo.registry.cards import CARD_FILE  # noqa: E402 - after the check for torch
 from zoo.registry.discovery import PluginRecord, discover, load_plugin  # noqa: E402
+from zoo.training.kept import STATE_FILE  # noqa: E402
 from zoo.training.recipe import Recipe  # noqa: E402
-from zoo.training.run import STATE_FILE, WEIGHTS_FILE, train_recipe  # noqa: E402
+from zoo.training.run import WEIGHTS_FILE, train_recipe  # noqa: E402
 
 REGISTRY = Registry.discover(allowed=[])
 MODEL = {"architecture": "mlp", "config": {"event_shape": [2], "hidden": 8, "blocks": 1}}

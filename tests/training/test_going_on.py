@@ -20,9 +20,10 @@ from zoo.registry.cards import ModelCard  # noqa: E402
 from zoo.training import clock  # noqa: E402
 from zoo.training.data import trained_on  # noqa: E402
 from zoo.training.extending import differences, extended  # noqa: E402
+from zoo.training.kept import CHECKPOINT_FILE  # noqa: E402
 from zoo.training.log import LOG_FILE, Log, read  # noqa: E402
 from zoo.training.recipe import Recipe  # noqa: E402
-from zoo.training.run import CHECKPOINT_FILE, WEIGHTS_FILE, train_recipe  # noqa: E402
+from zoo.training.run import WEIGHTS_FILE, train_recipe  # noqa: E402
 
 CONFIG = {"event_shape": [2], "transforms": 1, "hidden": 4, "blocks": 1, "bins": 4}
 

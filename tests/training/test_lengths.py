@@ -237,6 +237,17 @@ def test_a_mask_that_goes_with_a_tensor_fits_it():
             model.log_prob(x, condition={**given, "signal_mask": wrong})
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_tensors_of_any_floating_type_are_conditions(dtype):
+    model = built("nsf-coupling").eval()
+    given = {"prompt": torch.ones(2, 3, dtype=torch.int64), "signal": torch.tensor([[[1.5, -2.0]]]).expand(2, 4, 2)}
+    x = torch.zeros(2, 2)
+    found = model.log_prob(x, condition={**given, "signal": given["signal"].to(dtype)})
+    torch.testing.assert_close(found, model.log_prob(x, condition=given))
+    with pytest.raises(ConditionError, match="part signal of the condition has values that are not finite"):
+        model.log_prob(x, condition={**given, "signal": torch.full((2, 4, 2), torch.inf, dtype=dtype)})
+
+
 # -- events ---------------------------------------------------------------------------------------------------
 
 RULES = {

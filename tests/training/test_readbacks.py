@@ -13,6 +13,7 @@ import zoo  # noqa: E402 - after the check for torch
 from zoo.data import Dataset, Split  # noqa: E402
 from zoo.models.building import build  # noqa: E402
 from zoo.training.loop import _step  # noqa: E402
+from zoo.training.parallel import Replicas  # noqa: E402
 from zoo.training.recipe import TrainingRecipe  # noqa: E402
 
 CLASSES, VECTOR = {"kind": "classes", "size": 3}, {"kind": "vector", "size": 2}
@@ -98,5 +99,15 @@ def test_a_step_reads_loss_and_gradient_back_at_once(condition, monkeypatch, tmp
     monkeypatch.setattr(torch.Tensor, "tolist", tolist)
     settings = TrainingRecipe(steps=1, batch_size=8, learning_rate=1e-3)
     optimizer = torch.optim.AdamW(model.parameters())
-    _step(model, model, optimizer, Dataset("d", split, split, split), settings, 0, None, tmp_path / "checkpoint")
+    _step(
+        model,
+        model,
+        optimizer,
+        Dataset("d", split, split, split),
+        settings,
+        0,
+        None,
+        tmp_path / "checkpoint",
+        Replicas(model),
+    )
     assert read == [(2,)]

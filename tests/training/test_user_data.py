@@ -234,6 +234,82 @@ def test_a_data_frame_trains_a_model_and_its_columns_may_be_given(library):
     assert zoo.train("nsf-coupling", data=frame, given="kind", **FAST).condition.labels == ("x", "y")
 
 
+SEEN = {
+    "parts": [
+        {"name": "seen", "modality": "image", "shape": [1, 4, 4], "minimum": 0, "maximum": 255},
+        {"name": "arm", "modality": "numbers", "shape": [2]},
+        {"name": "prompt", "modality": "tokens", "shape": ["length"], "alphabet": "_ab", "padding": 0},
+        {"name": "track", "modality": "sequence", "shape": ["steps", 2]},
+    ]
+}
+HOW = {"seen": {"channels": [4], "width": 4}, "prompt": {"width": 8}, "track": {"width": 8}}
+
+
+def seen(n):
+    """Bytes, numbers of 64 bits, texts, and rows of lengths of their own, one for each sample."""
+    random = np.random.default_rng(n)
+    return {
+        "seen": random.integers(0, 256, (n, 1, 4, 4)).astype(np.uint8),
+        "arm": random.normal(50, 5, (n, 2)),
+        "prompt": [("ab", "b", "aab")[i % 3] for i in range(n)],
+        "track": [random.normal(size=(1 + i % 4, 2)) for i in range(n)],
+    }
+
+
+def test_parts_of_a_condition_are_given_by_name():
+    x, told = np.random.default_rng(0).normal(size=(80, 2)).astype(np.float32), []
+    settings = {**SMALL, "condition": SEEN, "conditioning": HOW}
+    model = zoo.train("nsf-coupling", data=x, given=seen(80), config=settings, steps=2, batch_size=16, say=told.append)
+    assert model.condition.names == ("seen", "arm", "prompt", "track")
+    assert model.sample(2, condition={name: part[0] for name, part in seen(2).items()}, seed=0).shape == (2, 2)
+    # standardised by the training rows, not one of which is near 0
+    assert 40 < model.part_contexts["part_arm"].shift.min() < 60
+    assert not any("not used" in line for line in told)
+
+
+def test_parts_that_are_classes_and_numbers_describe_themselves_and_others_do_not():
+    x, kind = np.random.default_rng(0).normal(size=(80, 2)).astype(np.float32), np.arange(80) % 3
+    given = {"arm": seen(80)["arm"], "kind": kind}
+    model = zoo.train("nsf-coupling", data=x, given=given, config=SMALL, steps=2, batch_size=16)
+    described = [(part.name, part.modality, part.shape, part.size) for part in model.condition.parts]
+    assert described == [("arm", "numbers", (2,), None), ("kind", "classes", (), 3)]
+    with pytest.raises(UsageError, match="nothing describes the parts that samples are conditioned on"):
+        zoo.train("nsf-coupling", data=x, given=seen(80), config=SMALL, steps=2)
+    with pytest.raises(DataError, match="80 samples come with 79 of part arm"):
+        zoo.train("nsf-coupling", data=x, given={"arm": given["arm"][1:]}, config=SMALL, steps=2)
+    with pytest.raises(UsageError, match="given names columns: it cannot be an array"):
+        zoo.train("nsf-coupling", data="rows.csv", given=given, steps=2)
+
+
+def test_parts_beside_the_samples_of_a_file_are_its_conditions(tmp_path):
+    """As ``zoo run`` writes them: padded, with masks."""
+    from zoo.render import Extras, write
+
+    pytest.importorskip("onnxruntime")
+    x = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    settings = {**SMALL, "condition": SEEN, "conditioning": HOW}
+    model = zoo.train("nsf-coupling", data=x, given=seen(60), config=settings, steps=2, batch_size=16)
+    write(x, tmp_path / "x.npz", Extras(condition=model.condition.stored(seen(60), 60)))
+    write(x, tmp_path / "x.safetensors", Extras(condition=model.condition.stored(seen(60), 60)))
+    again = {}
+    for name in ("x.npz", "x.safetensors"):
+        told = []
+        path, output = str(tmp_path / name), str(tmp_path / f"runs-{name}")
+        again[name] = zoo.train(
+            "nsf-coupling", data=path, config=settings, steps=2, batch_size=16, output=output, say=told.append
+        )
+        for key, value in model.state_dict().items():
+            torch.testing.assert_close(again[name].state_dict()[key], value, msg=key)
+        assert not any("not used" in line for line in told)
+    done = run("eval", tmp_path / "runs-x.npz", "--data", tmp_path / "x.npz", "--metric", "likelihood", "--samples", 0)
+    assert done.exit_code == 0, done.output
+    assert "the density given the parts seen, arm, prompt, track of each sample" in " ".join(done.output.split())
+    # without a description, they are said to be left out
+    told.clear()
+    zoo.train("nsf-coupling", data=str(tmp_path / "x.npz"), config=SMALL, steps=2, batch_size=16, say=told.append)
+    assert any("the parts seen, arm, prompt, track of the conditions are not used" in line for line in told)
+
+
 def test_pictures_and_recordings_get_the_units_of_a_diffusion():
     pixels = np.random.default_rng(0).integers(0, 256, (30, 3, 8, 8), dtype=np.uint8)
     split = Split(pixels, np.arange(30) % 2)

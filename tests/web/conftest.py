@@ -134,9 +134,17 @@ def noisy():
     return _small().Noisy()
 
 
-MODELS = {"noisy": noisy, "sound": sound, "plane": plane, "unet": unet, "maf": maf}
+def cool():
+    """A line in the plane, whose samples have a temperature of their own."""
+    model = _small().Gaussian()
+    model.temperature = 0.7
+    return model
+
+
+MODELS = {"cool": cool, "noisy": noisy, "sound": sound, "plane": plane, "unet": unet, "maf": maf}
 #: bundle -> its model, and the options of its export
 BUNDLES = {
+    "cool": ("cool", {"fused": {}}),
     "noisy": ("noisy", {}),
     "sound": ("sound", {}),
     "plane": ("plane", {}),

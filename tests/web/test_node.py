@@ -67,6 +67,29 @@ def test_noises_of_every_distribution_are_those_of_python(both, node, runtime):
     same(node(package, SAMPLE, runtime=runtime, n=5, seed=3, options={"batchSize": 3}), model.sample(5, seed=3), 1.0)
 
 
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.3}, {"temperature": 1}, {"fused": True}], ids=str)
+def test_the_temperature_is_that_of_python(both, node, options):
+    package, model = both("cool")
+    assert model.manifest.sample.temperature == 0.7
+    same(node(package, SAMPLE, n=5, seed=3, options=options), model.sample(5, seed=3, **options), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("cool", {"temperature": -1}),
+        ("cool", {"temperature": 0.5, "fused": True}),
+        ("noisy", {"temperature": 0.5}),
+        ("unet", {"temperature": 0.5}),
+    ],
+)
+def test_what_has_no_temperature_refuses_one(both, node, name, options):
+    package, _ = both(name)
+    script = "try { await (await genzoo.open()).sample(1, given.options); } catch (error) { return error.message; }"
+    told = "a temperature is a number, 0 or more, of a model that samples normals in one call"
+    assert node(package, script, options=options) == told
+
+
 def test_a_page_plays_recordings_of_lengths_of_their_own_to_their_ends(node, package):
     script = """const { heard } = await import(given.module);
         const whole = heard({ event_shape: [1, 4] }, Float32Array.of(1, 2, 3, 4));

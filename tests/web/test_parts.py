@@ -197,6 +197,21 @@ def test_the_command_takes_parts_by_name_or_in_one_file(both, command, tmp_path)
     np.testing.assert_allclose(found, model.sample(2, seed=3, condition=condition), atol=1e-4)
 
 
+def test_the_command_composes_conditions(both, command):
+    package, model = both("policy")
+    given = ("--compose", "state=4,6;prompt=cab:1.5", "--compose", "state=1,2:-0.75", "-n", 2)
+    composed = [({"state": [4.0, 6.0], "prompt": "cab"}, 1.5), ({"state": [1.0, 2.0]}, -0.75)]
+    np.testing.assert_allclose(command(package, *given), model.sample(2, seed=3, compose=composed), atol=1e-4)
+    for words, sentence in (
+        (["state=4,6"], "--compose takes a condition and its weight, CONDITION:WEIGHT, not state=4,6"),
+        (["state=4,6:"], "--compose takes a condition and its weight"),
+        (["state=4,6:1", "--condition", "state=4,6"], "--compose excludes --condition, --class and --vector"),
+        (["state=4,6:1", "--guidance", "2"], "compose lists conditions with their weights, so it takes neither"),
+        (["camera=1:1"], "--compose camera=1 does not begin with the name of a part and an equals sign"),
+    ):
+        assert command(package, "--compose", *words).startswith(f"Error: {sentence}"), words
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

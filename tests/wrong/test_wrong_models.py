@@ -7,6 +7,7 @@ tier has those that are found early, and of the others one of each kind.
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -845,6 +846,80 @@ class NullWithoutStandardising(Prompted):
         return {name: torch.zeros_like(each) for name, each in super().null_condition(n, lengths).items()}
 
 
+class NegativeThatIsIgnored(Prompted):
+    """Guides away from the null, whatever it is told."""
+
+    def begin(self, n, **options):
+        return super().begin(n, **{**options, "negative": None})
+
+
+class CompositionOfItsFirst(Prompted):
+    def begin(self, n, **options):
+        return super().begin(n, **{**options, "compose": options.get("compose") and options["compose"][:1]})
+
+
+class FirstObservationForAll(Posterior):
+    """Every sample is drawn, and scored, given the condition of the first."""
+
+    density = "none"
+
+    def received_condition(self, condition, n, lengths=None):
+        rows = super().received_condition(condition, n, lengths)
+        return {name: each[:1].expand_as(each) for name, each in rows.items()}
+
+
+class PosteriorAlone(Posterior):
+    """The right one without a density."""
+
+    density = "none"
+
+
+class ObservationOfTheNext(PosteriorAlone):
+    def inverse(self, z, condition):
+        return super().inverse(z, {"seen": condition["seen"].roll(1, 0)})
+
+
+class NoiseInTheObservation(PosteriorAlone):
+    def received_condition(self, condition, n, lengths=None):
+        rows = super().received_condition(condition, n, lengths)
+        return {name: each + 0.01 * torch.randn_like(each) for name, each in rows.items()}
+
+
+class ObservationInOtherUnits(PosteriorAlone):
+    def sample(self, n, *, condition=None, seed=None, **options):
+        scaled = {**condition, "where": 2 * np.asarray(condition["where"])}
+        return super().sample(n, condition=scaled, seed=seed)
+
+
+class DensityWithoutTheObservation(Posterior):
+    def log_density(self, x, condition):
+        return super().log_density(x, {"seen": 0 * condition["seen"]})
+
+
+class PromptedLate(Prompted):
+    """Off by one in time, of a model that only samples."""
+
+    def advance(self, state, rows=None, **watching):
+        self.late = True
+        try:
+            return super().advance(state, rows, **watching)
+        finally:
+            self.late = False
+
+    def step_module(self):
+        return LateStep(self) if getattr(self, "late", False) else GaussianStep(self)
+
+
+class UniformsOfTorch(Streams):
+    def draw(self, noise, condition=None):
+        return super().draw({**noise, "u": torch.rand_like(noise["u"])})
+
+
+class StreamOfOneSeed(Streams):
+    def drawn_noises(self, noises, seed, n):
+        return {**super().drawn_noises(noises, seed, n), "u": super().drawn_noises(noises, 0, n)["u"]}
+
+
 # -- channels ---------------------------------------------------------------------------------------------------------
 
 
@@ -965,6 +1040,16 @@ PAIRS = [
     (MixedRows, Posterior, "graph condition, output seen, .*depends on the other samples"),
     (DropoutInEncoder, Posterior, r"drop \(Dropout\) stays in training mode after eval"),
     (RememberedCondition, Posterior, "graph condition of PyTorch gives .*keeps state between calls"),
+    (NegativeThatIsIgnored, Prompted, "sample differs by .* guidance 2.0, negative another condition"),
+    (CompositionOfItsFirst, Prompted, "sample differs by .* compose two conditions"),
+    (FirstObservationForAll, PosteriorAlone, "sample differs by .* for 3 samples"),
+    (ObservationOfTheNext, PosteriorAlone, "graph inverse, output x, .*depends on the other samples"),
+    (NoiseInTheObservation, PosteriorAlone, "sample of PyTorch gives different values.*torch's random numbers"),
+    (ObservationInOtherUnits, PosteriorAlone, "sample differs by .* for 1 samples"),
+    (DensityWithoutTheObservation, Posterior, "log_prob is not the density of what sample draws"),
+    (PromptedLate, Prompted, "sample differs by .* for 1 samples, sampler ddim"),
+    (UniformsOfTorch, Streams, "graph inverse of PyTorch gives different values.*torch's random numbers"),
+    (StreamOfOneSeed, Streams, "sample differs by .* for 1 samples"),
     (NullOfOnes, Prompted, "null condition does not consist of the nulls of the part where: embedding differs by"),
     (NullWithoutStandardising, Prompted, "null condition does not consist of the nulls of the part where"),
     whole_table(SwappedSample, Image, "channels are swapped"),
@@ -994,6 +1079,11 @@ def test_a_wrong_model_is_refused_by_name_and_the_right_one_is_exported(wrong, r
     with pytest.raises((ProofError, ExportError), match=named):
         export(wrong(), tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_readme_says_how_many_there_are():
+    said = " ".join((Path(__file__).parents[2] / "README.md").read_text("utf-8").split())
+    assert said.count(f"{len(PAIRS)} wrong models") == 2
 
 
 def test_symbols_that_rounding_draws_differently_are_accepted_and_counted(exported):

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import PurePath
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
@@ -25,13 +25,19 @@ from zoo.cli._text import echo
 from zoo.printable import printable
 
 if TYPE_CHECKING:
-    from zoo.counts import Progress
     from zoo.registry import Registry
 
 #: seconds until progress is told on stderr that is not a terminal, and until it is told again
 FIRST_LINE, NEXT_LINE = 10.0, 30.0
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Update(Protocol):
+    """Shows how far work is; see :meth:`App.progress`."""
+
+    def __call__(self, done: int, total: int, before: int = 0, /) -> None:
+        """Called after each part."""
 
 
 class App:
@@ -86,16 +92,17 @@ class App:
         print(json.dumps(plain(value), indent=2), file=self.stdout or sys.stdout, flush=True)
 
     @contextlib.contextmanager
-    def progress(self, label: str, total: int) -> Iterator[Progress]:
+    def progress(self, label: str, total: int) -> Iterator[Update]:
         """Show the progress of long work, with its rate and remaining time: a bar on a terminal, else lines.
 
         Lines begin after :data:`FIRST_LINE` seconds and come every :data:`NEXT_LINE` seconds.
 
         Yields:
-            ``update(done, total)``.
+            ``update(done, total, before=0)``. Of the parts that are done, ``before`` were done by an earlier process:
+            they say nothing of how fast this one is.
         """
         if self.quiet or not sys.stderr.isatty():
-            yield (lambda done, total: None) if self.quiet else _Lines(label, self.say).update
+            yield (lambda done, total, before=0: None) if self.quiet else _Lines(label, self.say).update
             return
         from rich import progress
         from rich.console import Console
@@ -109,7 +116,13 @@ class App:
         )
         with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(printable(label), total=total)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+            def update(done: int, total: int, before: int = 0) -> None:
+                if before > bar.tasks[0].completed:
+                    bar.reset(task, completed=before, total=total)
+                bar.update(task, completed=done, total=total)
+
+            yield update
 
     @contextlib.contextmanager
     def own_stdout(self) -> Iterator[None]:
@@ -138,17 +151,21 @@ class _Lines:
 
     def __init__(self, label: str, say: Callable[[str], None]) -> None:
         self._label, self._say = label, say
-        self._begin = time.monotonic()
-        self._next = self._begin + FIRST_LINE
+        self._next = time.monotonic() + FIRST_LINE
+        self._first: tuple[float, int] | None = None
 
-    def update(self, done: int, total: int) -> None:
-        """Say how far it is, if it is time to."""
+    def update(self, done: int, total: int, before: int = 0) -> None:
+        """Say how far it is, if it is time to; see :meth:`App.progress`."""
         now = time.monotonic()
-        if now < self._next or not 0 < done < total:
+        if self._first is None:
+            self._first = now, done
+        if now < self._next or not before < done < total:
             return
         self._next = now + NEXT_LINE
-        left = (now - self._begin) * (total - done) / done
-        self._say(f"{self._label}: {done:,} of {total:,}, about {_duration(left)} left")
+        # how long the first part took says little, as everything is prepared before it
+        began, first = self._first
+        left = f", about {_duration((now - began) * (total - done) / (done - first))} left" if done > first else ""
+        self._say(f"{self._label}: {done:,} of {total:,}{left}")
 
 
 def _duration(seconds: float) -> str:

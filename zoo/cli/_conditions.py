@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _LARGEST_JSON = 64 << 20
 #: files that may hold several parts by their names
 _OF_PARTS = (".npz", ".safetensors", ".json")
+_TABLES = (".csv", ".tsv")
 
 
 def condition_from(
@@ -58,7 +59,7 @@ def condition_from(
                 return labelled[0] if len(labelled) == 1 else labelled
         return _value(condition.parts[0], texts[0], option)
     is_file, named = Path(texts[0]).is_file(), texts[0].startswith(f"{condition.names[0]}=")
-    alone = not named if not is_file else Path(texts[0]).suffix.lower() not in _OF_PARTS
+    alone = not named if not is_file else not _holds_parts(condition, Path(texts[0]))
     if len(condition.parts) == len(texts) == 1 and alone:
         return {condition.names[0]: _value(condition.parts[0], texts[0], option)}
     if len(texts) == 1 and ("=" not in texts[0] or is_file):
@@ -89,11 +90,7 @@ def _of_table(path: Path, columns: Sequence[Column]) -> ConditionLike:
     from zoo.reading.building import condition_of as made_of
     from zoo.render import delimited, tables
 
-    if (
-        path.suffix.lower() not in (".csv", ".tsv")
-        or not path.is_file()
-        or not any(c.values or c.date for c in columns)
-    ):
+    if path.suffix.lower() not in _TABLES or not path.is_file() or not any(c.values or c.date for c in columns):
         return None
     table = delimited.read(path)
     if not {column.name for column in columns if not column.marks} <= set(table.header):
@@ -144,12 +141,46 @@ def _all_parts(condition: Condition, path: Path) -> Mapping[str, ArrayLike]:
     if path.suffix.lower() == ".json":
         values = _json(path)
         chosen = {name: values[name] for name in condition.names if name in values} if isinstance(values, dict) else {}
+    elif path.suffix.lower() in _TABLES:
+        chosen = _of_rows(condition, path)
     else:
         # by themselves, or beside samples
         chosen = condition.restored({name.removeprefix(PART): array for name, array in read_arrays(path).items()})
     if not chosen:
         raise ConditionError(f"{path} has none of the parts {', '.join(condition.names)}")
     return chosen
+
+
+def _holds_parts(condition: Condition, path: Path) -> bool:
+    """Whether a file has parts by their names, and not one part alone."""
+    from zoo.render import delimited
+
+    suffix = path.suffix.lower()
+    return suffix in _OF_PARTS or (suffix in _TABLES and condition.names[0] in delimited.read(path).header)
+
+
+def _of_rows(condition: Condition, path: Path) -> Mapping[str, ArrayLike]:
+    """Parts by the headings of a table, with or without ``condition/`` before them: texts and labels, or numbers.
+
+    Raises:
+        DataError: a cell of a part of numbers that is none; or the file cannot be read.
+    """
+    from zoo.render import delimited
+    from zoo.render.files import PART
+    from zoo.render.readers import parts_of
+
+    table = delimited.read(path)
+    cells = {name.removeprefix(PART): [row[i] for row in table.rows] for i, name in enumerate(table.header)}
+    parts = {part.name: part for part in condition.parts}
+    texts = {name: column for name, column in cells.items() if name in parts and _is_text(parts[name], column)}
+    others = {PART + name: column for name, column in cells.items() if name.split("/")[0] in parts.keys() - texts}
+    numbers = {name.removeprefix(PART): array for name, array in parts_of(path, others).items()}
+    return {**texts, **condition.restored(numbers)}
+
+
+def _is_text(part: Part, cells: Sequence[str]) -> bool:
+    """Whether a column has texts or labels of a part, and not the numbers that stand for them in files of genzoo's."""
+    return part.takes_texts and not all(cell.strip().lstrip("-").isdecimal() for cell in cells)
 
 
 def negative_from(condition: Condition, texts: Sequence[str]) -> ConditionLike:
@@ -220,8 +251,9 @@ def _value(part: Part, text: str, option: str) -> ArrayLike:
 
 
 def _read(part: Part, path: Path) -> ArrayLike:
-    """A part from a file: pixels of a PNG are spread over the part's range, lines of text are texts each."""
+    """A part from a file: pixels of a picture are spread over the part's range, lines of text are texts each."""
     from zoo.render import audio
+    from zoo.render.formats import is_picture
     from zoo.render.read import read_condition, read_samples
 
     if path.suffix.lower() == ".txt" and part.modality == "tokens":
@@ -229,7 +261,7 @@ def _read(part: Part, path: Path) -> ArrayLike:
     if path.suffix.lower() == ".wav" and part.modality == "audio":
         recording = audio.recording(path)
         return recording if len(part.shape) == 1 else recording[None]
-    if path.suffix.lower() == ".png":
+    if is_picture(path):
         if part.modality != "image":
             raise ConditionError(f"{path} is an image, and part {part.name} is {part.modality}")
         low, high = (0.0 if part.minimum is None else part.minimum), (255.0 if part.maximum is None else part.maximum)

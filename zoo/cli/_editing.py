@@ -66,6 +66,7 @@ def between(ends: Array, pictures: int) -> Array:
     return np.stack(ways)
 
 
-def noises(model: BundledModel, seed: int, n: int) -> Array:
-    """The noise of the first ``n`` samples of a seed."""
-    return noise.normal(seed, n, model.noise_shape)
+def noises(model: BundledModel, seed: int, n: int, temperature: float | None = None) -> Array:
+    """The noise of the first ``n`` samples of a seed, at a temperature or the model's own."""
+    scale = model.manifest.sampling.temperature if temperature is None else temperature
+    return noise.tempered({"z": noise.normal(seed, n, model.noise_shape)}, scale)["z"]

@@ -191,7 +191,7 @@ def wanted_of(request: Request, facts: Facts) -> Wanted:
     _, condition = condition_of(each_row, facts, rows, _first(facts, inputs.condition, ends, rows))
     each = np.repeat(np.arange(rows), request.interpolate)
     n = rows * request.interpolate
-    return Wanted(request, facts, inputs, n, _of_samples(facts, condition, rows, each), rows)
+    return Wanted(request, facts, inputs, n, of_samples(facts, condition, rows, each), rows)
 
 
 def _first(facts: Facts, stored: StoredCondition, n: int, rows: int) -> StoredCondition:
@@ -203,7 +203,7 @@ def _first(facts: Facts, stored: StoredCondition, n: int, rows: int) -> StoredCo
     return facts.condition.taken(condition_of_file(facts.condition, stored, n), n, range(rows))
 
 
-def _of_samples(facts: Facts, condition: ConditionLike, n: int, samples: Sequence[int] | Array) -> ConditionLike:
+def of_samples(facts: Facts, condition: ConditionLike, n: int, samples: Sequence[int] | Array) -> ConditionLike:
     """The condition of some of ``n`` samples, by their numbers; None for a model without one."""
     if isinstance(condition, Mapping) and facts.condition is not None:
         return facts.condition.taken(condition, n, samples)
@@ -252,6 +252,11 @@ def plan_of(
     """
     request, state, n = wanted.request, wanted.inputs.state, wanted.n
     seed = _seed(app, wanted)
+    if request.temperature is not None and not model.manifest.sampling.tempers:
+        raise UsageError(
+            f"{model.name} is no flow of normal noise, so its samples have no temperature",
+            hint="A sampler may have one: -O temperature=T, as the sampler unmasking does.",
+        )
     if request.previews is not None and table is None:
         raise UsageError(f"{model.name} samples in one call and has no previews")
     keywords = {}
@@ -280,7 +285,10 @@ def _edits(model: BundledModel, wanted: Wanted, guiding: Guiding, table: StepTab
     init, noise = _start(model, wanted, seed)
     edits = {"init": init, "mask": wanted.inputs.mask, "strength": wanted.request.strength, "noise": noise}
     stated = {name: value for name, value in edits.items() if value is not None}
-    if table is None:  # the model refuses what it cannot take
+    # that of an interpolation is in its ends, and what cannot be taken the model refuses
+    if wanted.request.temperature is not None and noise is None:
+        stated["temperature"] = wanted.request.temperature
+    if table is None:
         return {**stated, **wanted.request.options, **guiding}
     towards = {name: value for name, value in guiding.items() if name != "guidance"}  # that is in the table
     return {**stated, **towards, "sampler": table}
@@ -310,8 +318,8 @@ def _start(model: BundledModel, wanted: Wanted, seed: int) -> tuple[Array | None
     assert request.interpolate is not None
     if init is not None:
         starts = np.arange(0, wanted.n, request.interpolate)
-        each = _of_samples(wanted.facts, wanted.condition, wanted.n, [*starts, starts[-1]])
+        each = of_samples(wanted.facts, wanted.condition, wanted.n, [*starts, starts[-1]])
         ends = model.encode(init, condition=each, steps=request.steps, batch_size=request.batch_size)
     elif ends is None:
-        ends = editing.noises(model, seed, wanted.rows + 1)
+        ends = editing.noises(model, seed, wanted.rows + 1, wanted.request.temperature)
     return None, editing.between(ends, request.interpolate)

@@ -37,6 +37,7 @@ class Request:
     compose: tuple[str, ...] | None
     init: Path | None
     strength: float | None
+    temperature: float | None
     mask: Path | None
     encode: Path | None
     noise: Path | None
@@ -59,6 +60,9 @@ class Request:
     tf32: bool
     provider_options: dict[str, Any]
     force: bool
+    engine: str | None = None
+    workers: int | None = None
+    shard_size: int | None = None
 
     @property
     def to_stdout(self) -> bool:
@@ -84,7 +88,7 @@ class Request:
 
 #: options that start a run or change its course
 _STARTING = ("init", "strength", "mask", "noise", "interpolate")
-_GUIDING = ("guidance", "guidance_interval", "guidance_rescale", "negative", "compose")
+_GUIDING = ("guidance", "guidance_interval", "guidance_rescale", "negative", "compose", "temperature")
 SAMPLING_ONLY = ("n", "sampler", *_GUIDING, *_STARTING, "encode", "previews", "density", "stop_after", "resume")
 #: option -> options that it excludes
 _EXCLUDED = {
@@ -92,7 +96,9 @@ _EXCLUDED = {
     "resume": ("n", "seed", "sampler", "steps", *_GUIDING, *_STARTING, "condition"),
     "interpolate": ("mask", "strength", "stop_after", "compose"),
     "compose": ("guidance", "guidance_interval", "guidance_rescale", "condition"),
-    "noise": ("init",),
+    "noise": ("init", "temperature"),
+    "init": ("temperature",),
+    "stop_after": ("temperature",),
 }
 
 
@@ -156,7 +162,7 @@ def _check_files(request: Request) -> None:
     piped = [name for name in PIPED if getattr(request, name) == STDOUT]
     if len(piped) > 1:
         raise UsageError(f"{' and '.join(map(flag, piped))} cannot both read stdin")
-    if request.form is not None and not piped and not request.to_stdout:
+    if request.form is not None and not piped and not request.to_stdout and request.engine is None:
         raise UsageError("--format is for -, which has no extension", hint="A file has the format of its extension.")
 
     if request.stop_after is not None and (request.output is None or request.output.suffix != ".safetensors"):

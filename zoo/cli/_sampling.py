@@ -64,6 +64,7 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         guidance = guiding.get("guidance", None if request.compose is None else 1.0)  # a composition has its weights
         table = model.table(request.sampler, request.steps, guidance, strength=strength, **request.options)
     plan = plan_of(app, model, wanted, guiding, table, output)
+    _tell_temperature(app, model, request)
     warn_of_fallback(app, model.session().fallback)
     previews, preview = (None, None) if request.previews is None else _previews(model, plan)
     begin = time.perf_counter()
@@ -80,6 +81,25 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         _draw_density(app, model, request, plan, drawn, extras, output)
     if drawn.previews is not None:
         _write_previews(app, model, request, drawn.previews, output)
+
+
+def _temperature(model: BundledModel, request: Request) -> float | None:
+    """The temperature of the samples; None where the noise is stated, or there is none."""
+    program = model.manifest.sampling
+    if not program.tempers or request.noise is not None or request.init is not None:
+        return None
+    return program.temperature if request.temperature is None else request.temperature
+
+
+def _tell_temperature(app: App, model: BundledModel, request: Request) -> None:
+    """Say that samples do not follow the model's density, where they do not."""
+    temperature = _temperature(model, request)
+    if temperature not in (None, 1):
+        whose = ", the model's own" if request.temperature is None else ""
+        app.say(
+            f"temperature {temperature:g}{whose}: tidier and less varied than the model's density, which --log-prob "
+            "gives and --temperature 1 samples"
+        )
 
 
 def _previews(model: BundledModel, plan: Plan) -> tuple[Array, Preview]:
@@ -111,13 +131,13 @@ def _extras(app: App, model: BundledModel, facts: Facts, request: Request, plan:
     from zoo.render.files import Extras
 
     return Extras(
-        _written(facts, plan.condition, plan.n),
+        written(facts, plan.condition, plan.n),
         () if facts.condition is None else facts.condition.labels,
         model.levels,
         model.modality,
         columns=request.interpolate,
         length=model.manifest.length,
-        value_range=_shown_range(model),
+        value_range=shown_range(model),
         about={**_told(model, facts, request, plan, drawn), "command": command_of(app.arguments, _seed(request, plan))},
     )
 
@@ -127,7 +147,7 @@ def _seed(request: Request, plan: Plan) -> int | None:
     return plan.seed if request.resume is None else None
 
 
-def _shown_range(model: BundledModel) -> tuple[float, float] | None:
+def shown_range(model: BundledModel) -> tuple[float, float] | None:
     """What is black and white in a picture, so that it reads back as the same numbers; None where levels say it."""
     bounds = model.manifest.main.data_range
     return None if model.levels is not None or bounds is None else (float(bounds[0]), float(bounds[1]))
@@ -144,7 +164,7 @@ def _report(
         app.emit({**extras.about, "fallback": model.fallback, "output": str(output), "seconds": drawn.seconds})
 
 
-def _written(facts: Facts, condition: ConditionLike, n: int) -> Array | Mapping[str, Array] | None:
+def written(facts: Facts, condition: ConditionLike, n: int) -> Array | Mapping[str, Array] | None:
     """A condition as files of samples hold it."""
     if condition is None or facts.condition is None:
         return None
@@ -164,6 +184,8 @@ def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn
         "options": request.options,
         "provider": drawn.provider,
     }
+    if (temperature := _temperature(model, request)) not in (None, 1):
+        told["temperature"] = temperature
     values = {name: getattr(request, name) for name in (*_EDITS, "resume", "stop_after", "previews")}
     edits = {name: value for name, value in values.items() if value is not None}
     if request.negative is not None:
@@ -193,7 +215,7 @@ def _write_previews(app: App, model: BundledModel, request: Request, previews: A
     assert request.previews is not None
     pictures = previews.reshape(-1, *model.event_shape) if is_picture(request.previews) else previews
     extras = Extras(
-        levels=model.levels, modality=model.modality, columns=previews.shape[1], value_range=_shown_range(model)
+        levels=model.levels, modality=model.modality, columns=previews.shape[1], value_range=shown_range(model)
     )
     with _kept(app, output, f"{request.previews} is not written"):
         write(pictures, request.previews, extras, replace=request.force)
@@ -223,8 +245,8 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     warn_of_fallback(app, model.fallback)
     told = {"model": source.name, "n": len(x), "steps": request.steps, "provider": model.provider}
     told["command"] = command_of(app.arguments)
-    written = _written(facts, condition, len(x))
-    write(noise, output, Extras(condition=written, about=told), replace=request.force)
+    extras = Extras(condition=written(facts, condition, len(x)), about=told)
+    write(noise, output, extras, replace=request.force)
     app.say(f"wrote {output}: noise of {len(x)} data")
     if app.json:
         app.emit({**told, "encode": str(request.encode), "output": str(output)})

@@ -54,15 +54,15 @@ class _Scored:
 
 def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitStack) -> None:
     """Score the file; densities go to stdout, or to ``-o``."""
-    _check(request)
-    x, condition = _read(app, facts, request)
+    check_options(request)
+    x, condition = read(app, facts, request)
     model = open_model(app, source, request.device, stack)
-    plan = _Plan(_dequantised(app, model, facts, x, request.seed or 0), condition, request.seed or 0)
+    plan = _Plan(dequantised(app, model, facts, x, request.seed or 0), condition, request.seed or 0)
     scored = _run(app, model, facts, request, plan)
     _report(app, model, facts, request, plan, scored)
 
 
-def _check(request: Request) -> None:
+def check_options(request: Request) -> None:
     """Refuse options for sampling, and a file that cannot be written."""
     from zoo.render.files import check_numbers
 
@@ -71,14 +71,14 @@ def _check(request: Request) -> None:
             raise UsageError(f"--log-prob scores data; {flag(name)} is for sampling")
     if unknown := request.options.keys() - {"probes", "errors"}:
         raise UsageError(f"--log-prob has no option {', '.join(sorted(unknown))}", hint="There are: probes, errors.")
-    if request.output is not None:
+    if request.output is not None and request.engine is None:
         check_numbers(request.output, replace=request.force)
 
 
 _TOLD = {"bound": ", a lower bound of the log-density", "ratio": ", log-ratios to another density"}
 
 
-def _read(app: App, facts: Facts, request: Request) -> tuple[Array, ConditionLike]:
+def read(app: App, facts: Facts, request: Request) -> tuple[Array, ConditionLike]:
     """The data, and its condition: the one given, or the file's own."""
     from zoo.render.read import read_labelled, read_samples
 
@@ -100,7 +100,7 @@ def _read(app: App, facts: Facts, request: Request) -> tuple[Array, ConditionLik
     return x, condition
 
 
-def _dequantised(app: App, model: BundledModel, facts: Facts, x: Array, seed: int) -> Array:
+def dequantised(app: App, model: BundledModel, facts: Facts, x: Array, seed: int) -> Array:
     """The data with noise if it was rounded, reporting that; whole numbers are dequantised by the model."""
     from zoo.render.modalities import rounding
     from zoo.runtime.data import is_discrete

@@ -11,6 +11,7 @@ import click
 
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._complete import names_of
+from zoo.cli._pulled import local
 from zoo.cli._text import echo, table
 from zoo.density import cannot_sample
 from zoo.errors import UsageError, ZooError
@@ -59,7 +60,7 @@ def command(app: App, /, model: str, batch: str, threads: str | None, seconds: f
     counts = _numbers(threads, "--threads") if threads is not None else sorted({1, cores()})
     if not 0 < seconds < float("inf"):
         raise UsageError(f"--seconds is a number above 0, not {seconds:g}")
-    source = resolve(app.registry, model)
+    source = resolve(app.registry, local(app, model))
     stating = source.manifest() or source.card
     assert stating is not None, "a source has a card or a bundle"
     if not Facts.stated(source.name, stating).samples:

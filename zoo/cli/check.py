@@ -8,6 +8,7 @@ import click
 
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._complete import names_of
+from zoo.cli._pulled import local
 from zoo.cli._text import table
 from zoo.errors import UsageError
 from zoo.models.sources import resolve
@@ -34,7 +35,7 @@ def command(app: App, context: click.Context, model: str, provider: str | None) 
     """
     from zoo.runtime.check import check
 
-    source = resolve(app.registry, model)
+    source = resolve(app.registry, local(app, model))
     if source.bundle is None:
         raise UsageError(f"{source.name} has no bundle to check", hint=f"`zoo export {model} -o DIR` writes one.")
     bundle = source.open()

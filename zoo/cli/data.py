@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from zoo.cli._text import echo, facts, table
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
+    from zoo.arrays import Array
     from zoo.data import Dataset
     from zoo.reading.building import Built
     from zoo.reading.columns import Described
@@ -92,6 +94,8 @@ def _told(opened: Opened, columns: list[Described], built: Built | None, problem
         told["modality"] = data.modality.kind
     if data.labels:
         told["classes"] = _counted(data)
+    if isinstance(data.train.condition, Mapping):
+        told["parts"] = {name: _form(part) for name, part in data.train.condition.items()}
     if "condition" in data.extra:
         told["condition"] = data.extra["condition"]
     told |= {name: data.extra[name] for name in ("bounds", "circular") if name in data.extra}
@@ -105,6 +109,13 @@ def _words(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return " ".join(map(_words, value))
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _form(part: Array) -> str:
+    """What the values of a part are, of one sample."""
+    from zoo.arrays import is_ragged
+
+    return "of lengths of their own" if is_ragged(part) else f"{part.dtype} [{', '.join(map(str, part.shape[1:]))}]"
 
 
 def _counted(data: Dataset) -> dict[str, int]:

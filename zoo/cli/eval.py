@@ -13,6 +13,7 @@ from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._code import made_by_code, weights_option
 from zoo.cli._complete import names_of
 from zoo.cli._options import key_values
+from zoo.cli._pulled import local
 from zoo.cli._text import table
 from zoo.errors import UsageError
 from zoo.models.sources import Source, resolve
@@ -105,7 +106,7 @@ def command(
     if report is not None:
         _check_report(report, force=force)
     metrics = chosen_metrics(app.registry, names)
-    source = made_by_code(app, model, weights, {}) or resolve(app.registry, model)
+    source = made_by_code(app, model, weights, {}) or resolve(app.registry, local(app, model))
     measured: Measured = data_of_measurement(app, source, data, key_values(options, "-D"))
     other = None if against is None else read_as(app, source, against, {})
     with ExitStack() as stack:

@@ -14,6 +14,7 @@ from zoo.cli._code import made_by_code, weights_option
 from zoo.cli._complete import names_of
 from zoo.cli._export_all import export_all, verified
 from zoo.cli._options import importing_option, key_values
+from zoo.cli._pulled import local
 from zoo.errors import UsageError
 from zoo.files import check_free
 from zoo.models import building
@@ -236,7 +237,7 @@ def _plan(app: App, request: Request, model: str, output: Path) -> _Plan:
     if request.packing and not exporter.packs:
         raise UsageError(f"the target {request.target} does not pack a bundle and takes no -T")
     source = made_by_code(app, model, request.weights, request.importing)
-    source = source or resolve(app.registry, model, **request.importing)
+    source = source or resolve(app.registry, local(app, model), **request.importing)
     plan = _Plan(source, output, exporter, request)
     # where the model cannot be exported anew, the bundle that it has, which is proven, does as well
     copies = request.target == "onnx" and plan.has_all_in_its_bundle and app.registry.unavailable(exporter) is not None
@@ -276,7 +277,7 @@ def _write(app: App, plan: _Plan) -> None:
 def _cards(app: App, model: str | None) -> list[ModelCard]:
     """The cards of one model, or of all that are installed."""
     if model is not None:
-        source = resolve(app.registry, model)
+        source = resolve(app.registry, local(app, model))
         if source.importer is not None:
             raise UsageError("--all exports installed models", hint=f"`zoo export {model} -o DIR` imports one.")
         return [_card(source)]

@@ -13,6 +13,7 @@ from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._text import count, echo, shape, size, table
 from zoo.registry import Item, Registry
 from zoo.registry.cards import Description, ModelCard
+from zoo.registry.discovery import GET_MODELS
 
 #: plural, used as option and JSON key -> kind
 PLURALS = {
@@ -22,6 +23,7 @@ PLURALS = {
     "samplers": "sampler",
     "datasets": "data set",
     "readers": "data reader",
+    "engines": "engine",
     "exporters": "exporter",
     "importers": "importer",
     "adapters": "adapter",
@@ -81,6 +83,8 @@ def command(
             echo(name)
     else:
         _print(app, kept, wanted)
+    if "models" in kept and registry.lacks_models:
+        app.say(f"the pretrained models are a package of their own: {GET_MODELS}")
 
 
 def _print(app: App, kept: dict[str, list[Judged]], wanted: _Wanted) -> None:

@@ -13,6 +13,7 @@ from zoo.bundle import Bundle
 from zoo.cli._app import App, json_option, pass_app, plain
 from zoo.cli._bundle import described, explained
 from zoo.cli._complete import names_of
+from zoo.cli._pulled import local
 from zoo.cli._text import echo, facts, shape, size
 from zoo.cli.list import describe
 from zoo.conditions import Condition
@@ -63,7 +64,7 @@ def command(app: App, name: str, part: str | None) -> None:
         _show_file(app, name, drawn)
         return
     try:
-        source = resolve(registry, name)
+        source = resolve(registry, local(app, name))
     except UnknownNameError:
         _show_other(app, registry, name)
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from zoo.errors import MissingDependencyError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from zoo.training.checkpoint import TrainingState
+    from zoo.training.processes import Processes
     from zoo.training.recipe import Recipe
 
 
@@ -81,38 +82,64 @@ def command(
         _check(app, recipe, data, options, changes, start)
         return
     _need_torch()
+    from zoo.training.extending import extended
+    from zoo.training.locking import locked
+    from zoo.training.processes import joined
+
+    with ExitStack() as stack:
+        processes = stack.enter_context(joined(device))
+        app.quiet = app.quiet or not processes.leads
+        if extend is not None:
+            others = (output, data, start, steps, seed, restart, options, changes)
+            folder = _finished(recipe, alone=not any(map(_stated, others)))
+            with processes.leader_first():
+                if processes.leads:
+                    stack.enter_context(locked(folder))
+                settled = extended(folder, extend, app.say)
+        else:
+            settled = _settled(app, recipe, data, options, changes, start)
+            numbers: dict[str, Any] = {k: v for k, v in (("steps", steps), ("seed", seed)) if v is not None}
+            settled = replace(settled, training=replace(settled.training, **numbers))
+            folder = output or Path("runs") / settled.name
+            with processes.leader_first():
+                if processes.leads:
+                    stack.enter_context(locked(folder))
+                    _make_room(folder, restart=restart)
+        _run(app, settled, folder, processes, samples_every=samples_every or 0, device=device)
+
+
+def _run(app: App, recipe: Recipe, folder: Path, processes: Processes, *, samples_every: int, device: str) -> None:
+    """Train a recipe into a folder, and say how it goes.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted.
+    """
+    from zoo.training.processes import local_device
     from zoo.training.run import train_recipe
 
-    if extend is not None:
-        others = (output, data, start, steps, seed, restart, options, changes)
-        settled, folder = _extended(app, recipe, extend, alone=not any(map(_stated, others)))
-    else:
-        settled = _settled(app, recipe, data, options, changes, start)
-        numbers: dict[str, Any] = {k: v for k, v in (("steps", steps), ("seed", seed)) if v is not None}
-        settled = replace(settled, training=replace(settled.training, **numbers))
-        folder = output or Path("runs") / settled.name
-        _make_room(folder, restart=restart)
-
-    with _interruptible() as interrupted, app.progress(settled.name, settled.training.steps) as update:
+    together = processes.size > 1
+    with _interruptible(once=not together) as interrupted, app.progress(recipe.name, recipe.training.steps) as update:
 
         def report(training_state: TrainingState, loss: float, validation: float | None) -> None:
-            update(training_state.step, settled.training.steps)
+            update(training_state.step, recipe.training.steps, training_state.resumed_at)
             if validation is not None:
                 best = " (best so far)" if training_state.best_step == training_state.step else ""
                 app.say(f"step {training_state.step}: loss {loss:.4f}, validation {validation:.4f}{best}")
 
-        watched: dict[str, Any] = {"report": report, "samples_every": samples_every or 0, "say": app.say}
-        stop = partial(bool, interrupted)
-        card = train_recipe(settled, folder, app.registry, device=device, stop=stop, **watched)
+        watched: dict[str, Any] = {"report": report, "samples_every": samples_every, "say": app.say}
+        where: dict[str, Any] = {"device": local_device(device), "processes": processes}
+        card = train_recipe(recipe, folder, app.registry, stop=partial(bool, interrupted), **where, **watched)
+        if card is None:
+            interrupted.append(0)  # perhaps by a signal that has not reached this process yet
     if card is None:
-        kept = f"interrupted; the checkpoint is in {folder}: run the same command to resume"
-        app.say(kept)
-        raise KeyboardInterrupt(kept)
+        ended = f"interrupted; the checkpoint is in {folder}: run the same command to resume"
+        app.say(ended)
+        raise KeyboardInterrupt(ended)
     for name, metric in card.metrics.items():
         app.say(f"{name}: {metric['value']} {metric.get('unit', '')}".rstrip())
     app.say(f"wrote {folder}: try `zoo export {folder} -o {folder.name}.bundle`")
-    if app.json:
-        told = {"model": card.name, "folder": folder, "steps": settled.training.steps, "metrics": card.metrics}
+    if app.json and processes.leads:
+        told = {"model": card.name, "folder": folder, "steps": recipe.training.steps, "metrics": card.metrics}
         app.emit(told)
 
 
@@ -120,16 +147,14 @@ def _stated(value: object) -> bool:
     return value is not None and value is not False and value not in ((), {})
 
 
-def _extended(app: App, source: str, steps: int, *, alone: bool) -> tuple[Recipe, Path]:
-    """The recipe of a finished run with more steps, and its folder."""
-    from zoo.training.extending import extended
-
+def _finished(source: str, *, alone: bool) -> Path:
+    """The folder of a run that is to go on."""
     if not alone:
         raise UsageError("--extend goes on with a run as it was: it takes no option besides --device")
     folder = Path(source)
     if not folder.is_dir():
         raise UsageError(f"{source} is not the folder of a run", hint="Name a finished run: runs/NAME.")
-    return extended(folder, steps, app.say), folder
+    return folder
 
 
 def _settled(
@@ -206,16 +231,16 @@ def _need_torch() -> None:
 
 def _make_room(folder: Path, *, restart: bool) -> None:
     from zoo.registry.cards import CARD_FILE
+    from zoo.training import kept
     from zoo.training.log import LOG_FILE
-    from zoo.training.run import CHECKPOINT_FILE, STATE_FILE, WEIGHTS_FILE
+    from zoo.training.run import WEIGHTS_FILE
 
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} exists and is not a folder")
     if restart:
-        for name in (CARD_FILE, WEIGHTS_FILE, CHECKPOINT_FILE, STATE_FILE, LOG_FILE):
+        kept.remove(folder)
+        for name in (CARD_FILE, WEIGHTS_FILE, LOG_FILE):
             (folder / name).unlink(missing_ok=True)
     # a model beside its checkpoint was not measured completely
-    if (folder / CARD_FILE).exists() and not (folder / CHECKPOINT_FILE).exists():
+    if (folder / CARD_FILE).exists() and not kept.checkpoint_in(folder).exists():
         raise OutputError(
             f"{folder} contains a finished model",
             hint="Choose another folder with -o, or pass --restart to replace it.",
@@ -223,17 +248,23 @@ def _make_room(folder: Path, *, restart: bool) -> None:
 
 
 @contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """A block in which the first Ctrl-C or SIGTERM is only recorded in the list; the second acts as usual."""
+def _interruptible(*, once: bool) -> Iterator[list[int]]:
+    """A block in which Ctrl-C or SIGTERM is only recorded in the list.
+
+    With ``once``, the second acts as usual. Of several processes each gets an interruption twice, from the terminal and
+    from what started it, sooner or later than the others, and goes on to the step after which all of them stop.
+    """
     noted: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         noted.append(number)
-        signal.signal(number, previous[number])
+        if once:
+            signal.signal(number, previous[number])
 
     previous: dict[int, Any] = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield noted
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        if once or not noted:
+            for number, handler in previous.items():
+                signal.signal(number, handler)

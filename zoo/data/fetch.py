@@ -1,7 +1,8 @@
 """Files of data sets: found under ``ZOO_DATA``, else in the cache, else fetched from their original hosts.
 
 Every file has a published digest and is used only if it matches, regardless of its origin. Downloads go to a
-temporary name and are renamed when complete and checked, so an interrupted download is never mistaken for the file.
+temporary name and are renamed when complete and checked, so an interrupted download is never mistaken for the file;
+the next one goes on from it.
 """
 
 from __future__ import annotations
@@ -9,16 +10,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import urllib.request
 import zlib
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 
-from zoo.errors import DataError, OutputError
-from zoo.files import atomic_file, reason_of
-
-_TIMEOUT_SECONDS = 30
+from zoo.errors import DataError, HubError, OutputError
+from zoo.files import reason_of
 
 
 @dataclass(frozen=True)
@@ -82,26 +79,25 @@ def _download(path: Path, dataset: str, remote: Remote) -> None:
             f"{remote.name} of data set {dataset} was not found, and no host has it",
             hint=f"Put it into the folder {dataset} below a folder named by ZOO_DATA.",
         )
+    from zoo.data.transfer import transfer  # what it imports takes a while
+
     problems = []
     for url in remote.urls:
-        # read completely, then written: a failure of a host is not a failure of the disk, and leads to the next host
-        try:
-            with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
-                content = response.read()
-        except (OSError, HTTPException) as error:
-            problems.append(f"{url}: {reason_of(error)}")
-            continue
+        # a failure of a host is not a failure of the disk, and leads to the next host
+        part = path.with_name(f".{remote.name}.{hashlib.sha256(url.encode()).hexdigest()[:8]}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror}") from error
-        try:
-            with atomic_file(path) as temporary:
-                temporary.write_bytes(content)
-                _check(temporary, remote)
+            transfer(url, part)
+            _check(part, remote)
+            part.replace(path)
             return
+        except HubError as error:
+            problems.append(str(error))
         except DataError as error:
+            part.unlink(missing_ok=True)
             problems.append(f"{url}: {error}")
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
     raise DataError(
         f"{remote.name} of data set {dataset} cannot be fetched ({'; '.join(problems)})",
         hint=f"Put it into the folder {dataset} below a folder named by ZOO_DATA.",

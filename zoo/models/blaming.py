@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -56,6 +57,22 @@ def line_here() -> str:
             return told_line
         frame = frame.f_back
     return ""
+
+
+def line_of_call(function: Callable[..., object], call: str) -> str:
+    """The first line of a function that holds ``call``: ``transforms.py:610 of zuko``."""
+    lines, first = inspect.getsourcelines(function)
+    number = first + next((i for i, line in enumerate(lines) if call in line), 0)
+    return f"{Path(function.__code__.co_filename).name}:{number} of {function.__module__.partition('.')[0]}"
+
+
+def class_line(cls: type) -> str:
+    """Where a class is defined: ``ActNorm, normalization.py:128 of nflows``; nothing where its source is not there."""
+    try:
+        path, (_, number) = inspect.getsourcefile(cls), inspect.getsourcelines(cls)
+    except (OSError, TypeError):
+        return ""
+    return f"{cls.__name__}, {Path(str(path)).name}:{number} of {cls.__module__.partition('.')[0]}"
 
 
 def _told(frame: FrameType, number: int) -> str:

@@ -176,7 +176,8 @@ def checked_part(value: Tensor, part: Part, n: int, *, look: bool) -> Tensor:
     if not fits or sizes not in (wanted, (n, *wanted)):
         raise ConditionError(f"{n} samples need {part.who} of shape {list(part.shape)}, not a tensor of shape {sizes}")
     if look:
-        part.read(value.detach().cpu().numpy(), n)
+        seen = value.detach().cpu()
+        part.read((seen.float() if seen.dtype == torch.bfloat16 else seen).numpy(), n)  # NumPy has no bfloat16
     typed = value.to(torch.int32) if part.dtype == "int32" else value if not whole else value.to(torch.float32)
     return typed.expand(n, *wanted)
 

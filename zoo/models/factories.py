@@ -23,6 +23,7 @@ from zoo import weights
 from zoo.arrays import Array
 from zoo.errors import ConfigError, UnknownNameError, UsageError, ZooError
 from zoo.files import sha256
+from zoo.hub.addresses import is_address
 from zoo.models.wrapping import wrap
 from zoo.printable import shortened
 from zoo.registry.discovery import culprit, last_line
@@ -56,7 +57,7 @@ class Factory:
         """What MODEL names, if it is ``path.py:function`` or ``module:function`` and no such file or folder exists."""
         text = os.fspath(model)
         match = _NAMED.fullmatch(text)
-        if match is None or Path(text).exists():
+        if match is None or is_address(text) or Path(text).exists():
             return None
         place, function = match["place"], match["function"]
         if place.endswith(".py"):

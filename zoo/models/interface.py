@@ -22,7 +22,7 @@ from zoo.noise import Noise
 from zoo.overriding import override
 from zoo.programs import MARGIN, Direct, Graph, NoiseInput, Programs
 from zoo.programs.conditioning import part_ports
-from zoo.programs.one_call import OneCallDensity
+from zoo.programs.one_call import OneCallDensity, check_temperature
 from zoo.programs.ports import Port
 
 __all__ = ["Condition", "DirectModel", "GenerativeModel", "Noise", "Objective", "largest"]
@@ -147,6 +147,11 @@ class GenerativeModel(Conditioned, ABC):
         """
         return (Objective("loss", self.loss, tuple(self.parameters())),)
 
+    def blocks(self) -> Sequence[nn.Module]:
+        """Submodules of which only the parameters of one at a time need to be whole, where a model is trained in parts
+        (``training.shard``): those that are only ever called, ``block(...)``. None unless overridden."""
+        return ()
+
     def elbo(self, x: Tensor, *, condition: TensorCondition = None) -> Tensor:
         """An estimate of the evidence lower bound of the log-probability of data.
 
@@ -255,9 +260,12 @@ class DirectModel(GenerativeModel):
         draws_symbols: whether samples are symbols drawn by the largest of some scores, so that rounding can turn one
             into another. :meth:`draw` then gives the margins of the symbols too, and a proof accepts different ones
             where the margin is below rounding; :func:`largest` gives both.
+        temperature: what the normals of a seed are multiplied by in :meth:`sample`, unless it is asked for another; at
+            1 alone samples follow the density.
     """
 
     draws_symbols: ClassVar[bool] = False
+    temperature: float = 1.0
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
@@ -292,18 +300,27 @@ class DirectModel(GenerativeModel):
 
     @override
     def sample(self, n: int, *, condition: TensorCondition = None, seed: int | None = None, **options: Any) -> Tensor:
-        """Differentiable if the condition is a tensor that requires a gradient."""
+        """Differentiable if the condition is a tensor that requires a gradient.
+
+        Its one option is ``temperature``.
+        """
+        temperature = options.pop("temperature", None)
         _no_options(options)
         if not self.samples:
             raise cannot_sample(type(self).__name__)
-        return self.drawn_samples(n, condition=condition, seed=seed)[0]
+        return self.drawn_samples(n, condition=condition, seed=seed, temperature=temperature)[0]
 
     def drawn_samples(
-        self, n: int, *, condition: TensorCondition = None, seed: int | None = None
+        self, n: int, *, condition: TensorCondition = None, seed: int | None = None, temperature: float | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """What :meth:`sample` draws, and the margins of its symbols, or None; see :meth:`draw`."""
+        if temperature is not None and any(each.distribution != "normal" for each in self.noises):
+            raise UsageError("this model draws other noise than normals, so its samples have no temperature")
+        scale = self.temperature if temperature is None else check_temperature(temperature)
         with torch.set_grad_enabled(needs_gradient(condition)):
             noise = self.drawn_noises(self.noises, check_seed(seed), check_count(n))
+            if scale != 1:  # in float32, as in every runtime
+                noise = {name: z * float(np.float32(scale)) for name, z in noise.items()}
             drawn = self.draw(noise, self.received_condition(condition, n))
             return (drawn, None) if isinstance(drawn, Tensor) else drawn
 
@@ -330,7 +347,7 @@ class DirectModel(GenerativeModel):
         outputs = (event, margin) if self.draws_symbols else (event,)
         inverse = Graph("inverse", _Inverse(self), (*drawn, *condition), outputs)
         noise = tuple(NoiseInput(each.name, each.distribution) for each in self.noises)
-        sample = Direct("inverse", noise=noise, condition_encoder=encodes)
+        sample = Direct("inverse", noise=noise, condition_encoder=encodes, temperature=self.temperature)
         if self.density == "none":
             return Programs(graphs=(*graphs, inverse), sample=sample)
         score = self._score_graph(event, condition)

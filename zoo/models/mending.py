@@ -41,7 +41,7 @@ def replaced(*changes: Change) -> Iterator[None]:
     try:
         for owner, name, value in changes:
             own = vars(owner).get(name, _ABSENT)
-            if own is _ABSENT and not hasattr(builtins, name):
+            if own is _ABSENT and not hasattr(owner, name) and not hasattr(builtins, name):
                 named = getattr(owner, "__qualname__", getattr(owner, "__name__", owner))
                 raise ExportError(
                     f"{named} has no {name}, which an adapter mends while it is traced",

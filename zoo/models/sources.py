@@ -13,6 +13,7 @@ from zoo.bundle import MANIFEST, Bundle, Manifest, is_bundle, open_bundle, read_
 from zoo.bundle.nearby import hint_of
 from zoo.conditions import Condition
 from zoo.errors import NameConflictError, PluginError, UsageError, ZooError
+from zoo.hub.pulling import local
 from zoo.lengths import Length
 from zoo.modality import Column, Modality, columns_from, modality_from
 from zoo.models.factories import Factory, FactoryModel
@@ -85,11 +86,13 @@ class Source:
 def resolve(registry: Registry, model: str | os.PathLike[str], /, **importing: object) -> Source:
     """Resolve MODEL: a registered model, a model folder, a bundle, or a path that an importer reads.
 
-    A registered name takes precedence over a folder of that name; ``./name`` is always the folder.
+    A registered name takes precedence over a folder of that name; ``./name`` is always the folder. An address of the
+    Hugging Face Hub or of the web, or a .zip, is the folder of it in the cache (:mod:`zoo.hub`), where it is pulled to
+    if it is not there.
 
     Args:
         registry: where names and importers are looked up.
-        model: a name or a path.
+        model: a name, a path, or an address.
         importing: options of the importer.
 
     Raises:
@@ -98,8 +101,9 @@ def resolve(registry: Registry, model: str | os.PathLike[str], /, **importing: o
             run here: see :func:`run_code`.
         NameConflictError: a name or path that two plugins claim.
         ConfigError, BundleError: a folder whose card or manifest cannot be read.
+        HubError, MissingDependencyError: an address that cannot be pulled.
     """
-    name = os.fspath(model)
+    name = os.fspath(local(model) or model)
     if (factory := Factory.of(name)) is not None:
         raise UsageError(
             f"{name} names code, which only zoo export, zoo run and zoo eval run",

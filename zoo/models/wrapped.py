@@ -113,6 +113,13 @@ class Wrapped(DirectModel):
     def settle(self) -> None:
         """Empty caches of the library's model; called before it is copied."""
 
+    def doubt(self) -> tuple[str, str] | None:
+        """What of the library's own functions is known to be wrong with these weights, and what to do; or None.
+
+        It is asked for when a proof has refused the model. It names class, function and line.
+        """
+        return None
+
     def from_noise(self, noise: Mapping[str, Tensor], condition: ReceivedCondition = None) -> Tensor:
         """The base sample ``[n, *event]`` of noises: standard normals themselves, unless overridden."""
         return noise["z"]
@@ -195,7 +202,7 @@ def tried(wrapped: Wrapped) -> None:
             f"{wrapped.named} cannot be copied: {error}", hint="Move what it keeps besides weights out of it."
         ) from error
     with torch.no_grad(), told(f"{wrapped.named} cannot be called"):
-        condition = _any_condition(trial)
+        condition = any_condition(trial, 2)
         if trial.samples:
             drawn = trial.draw(trial.drawn_noises(trial.noises, 0, 2), condition)
             x = drawn if isinstance(drawn, Tensor) else drawn[0]
@@ -210,17 +217,17 @@ def tried(wrapped: Wrapped) -> None:
                 raise ConfigError(f"{wrapped.named} scores two events by a tensor of shape {tuple(scored.shape)}")
 
 
-def _any_condition(model: Wrapped) -> ReceivedCondition:
-    """Zeros as the condition of two samples, as the model gets it."""
+def any_condition(model: Wrapped, n: int) -> ReceivedCondition:
+    """Zeros as the condition of ``n`` samples, as the model gets it."""
     if model.condition is None:
         return None
     types = {"int32": torch.int32, "float32": torch.float32}
     parts = {
         part.name: torch.zeros(
-            2, *(size if isinstance(size, int) else 1 for size in part.shape), dtype=types[part.dtype]
+            n, *(size if isinstance(size, int) else 1 for size in part.shape), dtype=types[part.dtype]
         )
         for part in model.condition.parts
     }
     value = parts if model.takes_parts else next(iter(parts.values()))
-    received: ReceivedCondition = model.received_condition(value, 2)
+    received: ReceivedCondition = model.received_condition(value, n)
     return received

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import contextlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from zoo.errors import NameConflictError, PluginError, UsageError, ZooError
+from zoo.errors import ExportError, NameConflictError, PluginError, UsageError, ZooError
+from zoo.models.blaming import class_line
 from zoo.registry import Registry, installed
 from zoo.registry.adapters import Adapter
 from zoo.registry.lookup import Item
@@ -50,8 +53,22 @@ def wrap(
     registry = registry or installed()
     item = _adapter(registry, model)
     adapt = registry.load_entry(item.description)
+    with _refusing(model):
+        wrapped = _adapted(adapt, item, model, event_shape, context, options)
+        _try(wrapped, item)
+    return wrapped
+
+
+def _adapted(
+    adapt: Callable[..., Any],
+    item: Item,
+    model: nn.Module,
+    event_shape: Sequence[int] | None,
+    context: int | Condition | None,
+    options: Mapping[str, object],
+) -> GenerativeModel:
     try:
-        wrapped = adapt(model, event_shape, context, **options)
+        wrapped: GenerativeModel = adapt(model, event_shape, context, **options)
     except ZooError:
         raise
     except TypeError as error:
@@ -60,6 +77,10 @@ def wrap(
         raise PluginError(
             f"the adapter {item.description.name} of {item.plugin.origin} fails on {type(model).__name__}: {error}"
         ) from error
+    return wrapped
+
+
+def _try(wrapped: GenerativeModel, item: Item) -> None:
     from zoo.models.interface import GenerativeModel
     from zoo.models.wrapped import Wrapped, tried
 
@@ -67,7 +88,26 @@ def wrap(
         raise PluginError(f"the adapter {item.description.name} gives {type(wrapped).__name__}, not a model")
     if isinstance(wrapped, Wrapped):
         tried(wrapped)
-    return wrapped
+
+
+@contextlib.contextmanager
+def _refusing(model: nn.Module) -> Iterator[None]:
+    """A block whose refusals say where the class is defined that they name."""
+    try:
+        yield
+    except ExportError as error:
+        if (where := "" if ".py:" in str(error) else _class_named(str(error), model)) == "":
+            raise
+        raise ExportError(f"{error} ({where})", hint=error.hint) from error
+
+
+def _class_named(message: str, model: nn.Module) -> str:
+    """The line of the first class of a model's modules that a message names, or else of its own; or nothing."""
+    modules: Iterable[nn.Module] = getattr(model, "modules", tuple)()
+    classes = dict.fromkeys([*(type(each) for each in modules), type(model)])
+    words = re.findall(r"\w+", message)
+    named = [cls for cls in classes if cls.__name__ in words]
+    return class_line(min(named, key=lambda cls: words.index(cls.__name__), default=type(model)))
 
 
 def _adapter(registry: Registry, model: object) -> Item:

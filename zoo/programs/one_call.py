@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import ClassVar, Literal
 
 from zoo import records
@@ -53,6 +55,8 @@ class Direct(Program):
             noise of an estimate, or ``"ratio"`` for a log-ratio to another density. The manifest states it unless it is
             exact.
         condition_encoder: name of the graph that encodes conditions, or None; see :class:`Program`.
+        temperature: sampling: what the normals of a seed are multiplied by in float32, unless a caller asks for
+            another. At 1 samples follow the model's density; below, they are nearer to its typical data, and fewer.
     """
 
     graph: str
@@ -60,12 +64,16 @@ class Direct(Program):
     work: int = 1
     density: OneCallDensity = field(default="exact", metadata=records.OMITTED)
     condition_encoder: str | None = field(default=None, metadata=records.OMITTED)
+    temperature: float = field(default=1.0, metadata=records.OMITTED)
     kind: ClassVar[str] = "direct"
     fuses: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Take the noises of a manifest; a single one of normals is named alone."""
+        check_temperature(self.temperature)
         if self.noise is None or isinstance(self.noise, str):
+            if self.temperature != 1 and self.noise is None:
+                raise ValueError("scoring has no temperature")
             return
         noises = tuple(each if isinstance(each, NoiseInput) else NoiseInput(**each) for each in self.noise)
         names = [each.name for each in noises]
@@ -73,6 +81,14 @@ class Direct(Program):
             raise ValueError("noises must have different names")
         alone = len(noises) == 1 and noises[0].distribution == "normal"
         object.__setattr__(self, "noise", names[0] if alone else noises)
+        if self.temperature != 1 and not self.tempers:
+            raise ValueError("a temperature is of normal noise alone")
+
+    @property
+    @override
+    def tempers(self) -> bool:
+        noise = self.noise
+        return noise is not None and (isinstance(noise, str) or all(e.distribution == "normal" for e in noise))
 
     @property
     @override
@@ -108,12 +124,14 @@ class Direct(Program):
     @override
     def summary(self) -> str:
         told = {"bound": ", a lower bound", "ratio": ", a log-ratio"}
-        return f"one call of {self.graph}{told.get(self.density, '')}"
+        tempered = "" if self.temperature == 1 else f", at temperature {self.temperature:g}"
+        return f"one call of {self.graph}{told.get(self.density, '')}{tempered}"
 
     @override
     def explanation(self) -> str:
         noise = f" with {_told_noise(self.noise)}" if self.noise else ""
-        return f"one call of `{self.graph}`{noise}{_TOLD.get(self.density, '')}."
+        tempered = "" if self.temperature == 1 else f", times {self.temperature:g} unless another is asked for"
+        return f"one call of `{self.graph}`{noise}{tempered}{_TOLD.get(self.density, '')}."
 
 
 @dataclass(frozen=True)
@@ -145,6 +163,17 @@ class Fused(Program):
     def summary(self) -> str:
         built_in = f": {self.steps} steps of {self.sampler}" if self.sampler else ""
         return f"one call of {self.graph}, noise included{built_in}"
+
+
+def check_temperature(value: object) -> float:
+    """Return a temperature if it is a finite number, 0 or more.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
+        raise UsageError(f"a temperature is a finite number, 0 or more, not {value!r}")
+    return float(value)
 
 
 def _told_noise(noise: str | tuple[NoiseInput, ...]) -> str:

@@ -51,6 +51,7 @@ class Program(ABC):
         guidance: the default guidance weight, or None.
         condition_encoder: name of the graph that encodes conditions, each of whose outputs is by name an input of
             ``graph``; None for a graph that takes the parts of the condition themselves.
+        temperature: what the normals of a seed are multiplied by, where :attr:`tempers`.
     """
 
     kind: ClassVar[str]
@@ -69,6 +70,7 @@ class Program(ABC):
     steps: int | None = None
     guidance: float | None = None
     condition_encoder: str | None = None
+    temperature: float = 1.0
 
     @property
     def coders(self) -> tuple[str, ...]:
@@ -103,6 +105,11 @@ class Program(ABC):
     def density_kind(self) -> Density:
         """What the log-densities of a program that scores are."""
         return "estimate" if self.estimates else "exact"
+
+    @property
+    def tempers(self) -> bool:
+        """Whether samples have a temperature, which multiplies the normals that they are drawn from."""
+        return False
 
     @property
     def scores(self) -> bool:

@@ -20,6 +20,7 @@ from zoo.modality import Column, Table
 from zoo.parts import ONLY, Part
 from zoo.reading.columns import STEPS, Described, described, written
 from zoo.reading.content import SPLIT_WORDS, Cells, Rows, Samples
+from zoo.reading.objects import parts_of
 from zoo.reading.options import SPLITS, Options
 
 
@@ -427,6 +428,9 @@ def _of_samples(name: str, samples: Samples, options: Options) -> Built:
     condition = samples.condition
     if samples.labels:
         extra["condition"] = Condition.classes(len(samples.labels), samples.labels).describe()
+    elif isinstance(condition, Mapping):
+        if (several := parts_of(condition)) is not None:
+            extra["condition"] = several.describe()
     elif isinstance(condition, np.ndarray):
         whole = condition.ndim == 1 and condition.dtype.kind in "iu"
         described = Condition.classes(int(condition.max()) + 1) if whole else Condition.vector(condition.shape[1])

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from zoo.arrays import Array
+from zoo.conditions import Condition
+from zoo.data import Split, ragged
 from zoo.errors import DataError
+from zoo.parts import Part
 from zoo.reading.cells import of_values
 from zoo.reading.columns import described
 from zoo.reading.content import Cells, Rows, Samples
+from zoo.render.files import PART
 
 #: arrays of more columns than this are not looked at column by column
 _WIDEST = 4096
@@ -25,7 +29,7 @@ def content_of(value: Any, *, condition: Any = None) -> Rows | Samples:
 
     Args:
         value: the data.
-        condition: conditions ``[n]`` or ``[n, d]``, or None.
+        condition: conditions ``[n]`` or ``[n, d]``, a mapping of them by the names of parts, or None.
 
     Raises:
         DataError: anything else.
@@ -42,6 +46,8 @@ def content_of(value: Any, *, condition: Any = None) -> Rows | Samples:
         content = _of_items(value)
     else:
         content = of_array(_numpy(value, "the data"))
+    if isinstance(condition, Mapping):
+        return with_parts(content, condition)
     return content if condition is None else with_condition(content, _numpy(condition, "given"))
 
 
@@ -103,7 +109,9 @@ def of_array(array: Array) -> Rows | Samples:
 
 
 def of_arrays(arrays: Mapping[str, Array], *, samples: str = "", condition: str = "") -> Rows | Samples:
-    """Arrays by name: samples and their condition, or the columns of a table.
+    """Arrays by name: samples and their condition, or the parts of it, or the columns of a table.
+
+    Parts have names like ``condition/arm``, as in files of samples.
 
     Args:
         arrays: by name.
@@ -114,6 +122,10 @@ def of_arrays(arrays: Mapping[str, Array], *, samples: str = "", condition: str 
         DataError: no such array, or it is not clear which are the samples.
     """
     arrays = {name: each for name, each in arrays.items() if name != "about"}
+    parts: dict[str, Array] = {}
+    if not condition:
+        parts = {name.removeprefix(PART): each for name, each in arrays.items() if name.startswith(PART)}
+        arrays = {name: each for name, each in arrays.items() if not name.startswith(PART)}
     for name in filter(None, (samples, condition)):
         if name not in arrays:
             raise DataError(f"there is no array {name!r}; there are {', '.join(arrays)}")
@@ -121,6 +133,9 @@ def of_arrays(arrays: Mapping[str, Array], *, samples: str = "", condition: str 
     known = samples or next((name for name in _SAMPLES if name in arrays), "")
     if len(arrays) == 1:
         known = next(iter(arrays))
+    if parts and known:
+        whole = with_parts(of_array(arrays[known]), _unpadded(parts))
+        return replace(whole, notes=(*whole.notes, *_unused([name for name in arrays if name != known])))
     if one_column and len(arrays) > 1 and not samples:
         return Rows({name: of_values(each, name) for name, each in arrays.items()})
     if not known:
@@ -131,9 +146,61 @@ def of_arrays(arrays: Mapping[str, Array], *, samples: str = "", condition: str 
     others = condition or next((name for name in _CONDITIONS if name in arrays and name != known), "")
     content = of_array(arrays[known])
     content = with_condition(content, arrays[others]) if others else content
-    if unused := [name for name in arrays if name not in (known, others)]:
-        content = replace(content, notes=(*content.notes, f"the arrays {', '.join(unused)} are not used"))
-    return content
+    unused = [name for name in arrays if name not in (known, others)]
+    return replace(content, notes=(*content.notes, *_unused(unused)))
+
+
+def _unused(names: Sequence[str]) -> tuple[str, ...]:
+    return (f"the arrays {', '.join(names)} are not used",) if names else ()
+
+
+def _unpadded(parts: Mapping[str, Array]) -> dict[str, Array]:
+    """Parts without their masks ``NAME_mask``, which say where tokens and sequences end."""
+    unpadded = {}
+    for name, values in parts.items():
+        mask = parts.get(f"{name}_mask")
+        if name.endswith("_mask") and name.removesuffix("_mask") in parts:
+            continue
+        unpadded[name] = values if mask is None else _cut(name, values, mask)
+    return unpadded
+
+
+def _cut(name: str, values: Array, mask: Array) -> Array:
+    fits = mask.ndim == 2 and mask.dtype.kind in "biuf" and values.shape[:2] == mask.shape
+    lengths = mask.sum(1) if fits else np.zeros(0)
+    if not fits or not np.array_equal(mask, np.arange(mask.shape[1]) < lengths[:, None]):
+        raise DataError(
+            f"the mask {name}_mask of part {name} of the conditions is [n, length], and 1 up to an end and then 0"
+        )
+    return ragged(values, lengths)
+
+
+def with_parts(content: Rows | Samples, parts: Mapping[str, Any]) -> Samples:
+    """Samples with named parts of a condition for each, as :class:`zoo.data.Split` takes them.
+
+    Raises:
+        DataError: the numbers of values and samples differ, or values that are no arrays.
+    """
+    samples = content if isinstance(content, Samples) else plain(content)
+    arrays = {str(name): _numpy(each, str(name)) if hasattr(each, "detach") else each for name, each in parts.items()}
+    checked = Split(np.zeros(len(samples)), arrays).condition
+    return replace(samples, condition=checked, labels=())
+
+
+def parts_of(values: Mapping[str, Array]) -> Condition | None:
+    """The parts that arrays by name are: whole numbers ``[n]`` are classes, and numbers ``[n, d]`` are such.
+
+    None where one of them could be more than one thing, such as a picture or a text, and has to be described.
+    """
+    parts = []
+    for name, each in values.items():
+        if each.ndim == 1 and each.dtype.kind in "iu" and each.min() >= 0:
+            parts.append(Part(name, "classes", size=int(each.max()) + 1))
+        elif each.ndim == 2 and each.dtype.kind == "f":
+            parts.append(Part(name, "numbers", (each.shape[1],)))
+        else:
+            return None
+    return Condition(tuple(parts))
 
 
 def with_condition(content: Rows | Samples, condition: Array) -> Samples:

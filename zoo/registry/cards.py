@@ -251,6 +251,18 @@ class DataReader(Description):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Engine(Description):
+    """What shares bulk work between processes or machines: an ``--engine`` of ``zoo run``.
+
+    Attributes:
+        entry: ``"module:function"``, a function ``(job, tasks, workers) -> Iterator[Shard]``, see
+            :mod:`zoo.bulk.engines`.
+    """
+
+    entry: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModalityKind(Description):
     """A modality: what the numbers of samples mean. Its name is the ``kind`` that manifests and cards store.
 

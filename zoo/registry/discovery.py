@@ -36,6 +36,7 @@ from zoo.registry.cards import (
     DataSource,
     Description,
     DistillationMethod,
+    Engine,
     Exporter,
     Family,
     Format,
@@ -48,8 +49,11 @@ from zoo.registry.cards import (
     Sampler,
 )
 
-#: the distribution whose plugins are the built-in ones
-HOME = "genzoo"
+#: the distribution of genzoo itself, that of its pretrained models, and both: their plugins are the built-in ones
+HOME, MODELS = "genzoo", "genzoo-models"
+OWN = (HOME, MODELS)
+#: where the pretrained models are got from, where that distribution is not installed
+GET_MODELS = f"pip install {MODELS} (in a clone: pip install ./plugins/zoo_models), or `zoo pull hf:ORG/NAME`"
 
 #: kind -> the hook that describes things of this kind, and the type of its descriptions
 KINDS: Mapping[str, tuple[str, type[Description]]] = {
@@ -59,6 +63,7 @@ KINDS: Mapping[str, tuple[str, type[Description]]] = {
     "sampler": ("zoo_samplers", Sampler),
     "data set": ("zoo_datasets", DataSource),
     "data reader": ("zoo_data_readers", DataReader),
+    "engine": ("zoo_engines", Engine),
     "exporter": ("zoo_exporters", Exporter),
     "importer": ("zoo_importers", Importer),
     "adapter": ("zoo_adapters", Adapter),
@@ -117,7 +122,7 @@ class PluginRecord:
     @property
     def builtin(self) -> bool:
         """Whether it comes with genzoo itself."""
-        return normalised(self.distribution) == HOME
+        return normalised(self.distribution) in OWN
 
     @property
     def origin(self) -> str:

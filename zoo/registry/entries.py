@@ -29,6 +29,7 @@ EXTRAS = {
     "zuko": "zuko",
     "pyarrow": "tables",
     "soundfile": "audio",
+    "huggingface_hub": "hub",
 }
 
 

@@ -23,6 +23,7 @@ from zoo.registry.cards import (
     DataReader,
     DataSource,
     DistillationMethod,
+    Engine,
     Exporter,
     Family,
     Format,
@@ -110,6 +111,18 @@ def zoo_data_readers() -> Iterable[DataReader]:  # type: ignore[empty-body]
         @zoo.hookimpl
         def zoo_data_readers():
             return [zoo.DataReader(name="fits", suffixes=(".fits",), entry="my_plugin.fits:read")]
+    """
+
+
+@hookspec
+def zoo_engines() -> Iterable[Engine]:  # type: ignore[empty-body]
+    """What shares the work of ``zoo run --engine`` between processes or machines.
+
+    Example::
+
+        @zoo.hookimpl
+        def zoo_engines():
+            return [zoo.Engine(name="dask", entry="my_plugin.dask:run", requires=("distributed",))]
     """
 
 

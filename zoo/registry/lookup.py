@@ -23,6 +23,7 @@ from zoo.registry.cards import (
     DataSource,
     Description,
     DistillationMethod,
+    Engine,
     Exporter,
     Family,
     Format,
@@ -33,7 +34,16 @@ from zoo.registry.cards import (
     PathKind,
     Sampler,
 )
-from zoo.registry.discovery import KINDS, Plugin, PluginRecord, allowed_plugins, discover
+from zoo.registry.discovery import (
+    GET_MODELS,
+    KINDS,
+    MODELS,
+    Plugin,
+    PluginRecord,
+    allowed_plugins,
+    discover,
+    normalised,
+)
 
 D = TypeVar("D", bound=Description)
 
@@ -103,6 +113,11 @@ class Registry:
         """All items of a kind (a key of :data:`~zoo.registry.discovery.KINDS`), sorted by name and then by plugin."""
         return [item for _, holders in sorted(self._items[kind].items()) for item in holders]
 
+    @property
+    def lacks_models(self) -> bool:
+        """Whether the distribution of the pretrained models is not installed."""
+        return not any(normalised(plugin.distribution) == MODELS for plugin in self.plugins)
+
     def item(self, kind: str, name: str) -> Item:
         """One item, with the plugin that described it.
 
@@ -112,7 +127,10 @@ class Registry:
         """
         holders = self._items[kind].get(name)
         if not holders:
-            raise UnknownNameError(kind, name, self._items[kind])
+            error = UnknownNameError(kind, name, self._items[kind])
+            if kind == "model" and self.lacks_models and "Did you mean" not in (error.hint or ""):
+                error.hint = f"The pretrained models are a package of their own: {GET_MODELS}."
+            raise error
         if len(holders) > 1:
             raise extensions.conflict(kind, name, [holder.plugin for holder in holders])
         return holders[0]
@@ -147,6 +165,10 @@ class Registry:
     def data_reader(self, name: str) -> DataReader:
         """The reader of users' data of that name."""
         return self._get("data reader", name, DataReader)
+
+    def engine(self, name: str) -> Engine:
+        """The engine of that name."""
+        return self._get("engine", name, Engine)
 
     def exporter(self, name: str) -> Exporter:
         """The export target of that name."""

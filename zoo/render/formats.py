@@ -27,6 +27,13 @@ FORMATS: Mapping[str, Format] = {
         _both("png", "a picture", fits="zoo.render.writers:unpictured", picture=True),
         _both("txt", "one text per line, for models of texts", modality="text"),
         _both("safetensors", "tensors samples and condition, and how they were drawn as metadata"),
+        Format(
+            name="parquet",
+            summary="columns of a table, of a vector, or of lists",
+            writer="zoo.render.parquet:write",
+            reader="zoo.render.parquet:read",
+            requires=("pyarrow",),
+        ),
         _both("wav", "recordings, one after another", modality="audio"),
     )
 }

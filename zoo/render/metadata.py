@@ -94,6 +94,12 @@ def _of_safetensors(path: Path) -> dict[str, Any]:
         return {name: _value(text) for name, text in (file.metadata() or {}).items()}
 
 
+def _of_parquet(path: Path) -> dict[str, Any]:
+    from zoo.render import parquet
+
+    return parquet.about(path)
+
+
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
@@ -115,6 +121,7 @@ _INSIDE: Mapping[str, Callable[[Path], dict[str, Any]]] = {
     ".wav": _of_wav,
     ".npz": _of_npz,
     ".safetensors": _of_safetensors,
+    ".parquet": _of_parquet,
 }
 
 

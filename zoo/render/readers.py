@@ -58,11 +58,11 @@ def _table(path: Path, modality: Table) -> Arrays:
         name: text for name, text in columns.items() if name.startswith("condition") and name not in parts
     }
     conditions = [_column(text, f"{path}, column {name}") for name, text in condition_columns.items()]
-    arrays: Arrays = {"samples": tables.numbers(columns, modality, str(path)), **_parts(path, parts)}
+    arrays: Arrays = {"samples": tables.numbers(columns, modality, str(path)), **parts_of(path, parts)}
     return arrays if not conditions else {**arrays, "condition": _joined(conditions)}
 
 
-def _parts(path: Path, columns: dict[str, list[str]]) -> Arrays:
+def parts_of(path: Path, columns: dict[str, list[str]]) -> Arrays:
     """Parts of a condition by their headings: ``condition/<part>``, or ``condition/<part>/<i>`` for each number."""
     names: dict[str, list[Array]] = {}
     for name, texts in columns.items():
@@ -92,7 +92,7 @@ def csv(path: Path, event_shape: Shape = None, modality: Modality | None = None)
     arrays = {"samples": np.stack(columns[False], axis=1)} if columns[False] else {}
     if columns[True]:
         arrays["condition"] = _joined(columns[True])
-    arrays |= _parts(path, parts)
+    arrays |= parts_of(path, parts)
     if event_shape is not None and "samples" in arrays:
         x, dims = arrays["samples"], math.prod(event_shape)
         if x.shape[1] != dims:
@@ -111,7 +111,7 @@ def _texts(
     columns = {name: [row[header.index(name)] for row in rows] for name in names}
     if plain := [_column(columns[name], f"{path}, column {name}") for name in names if not name.startswith(PART)]:
         arrays["condition"] = _joined(plain)
-    return arrays | _parts(path, {name: cells for name, cells in columns.items() if name.startswith(PART)})
+    return arrays | parts_of(path, {name: cells for name, cells in columns.items() if name.startswith(PART)})
 
 
 def txt(path: Path, event_shape: tuple[int, ...], modality: Text) -> Arrays:

@@ -14,6 +14,7 @@ from zoo.modality import Audio, Modality, Table, Text
 from zoo.render import audio, modalities, tables, text
 from zoo.render.files import PART, Extras, named, picture_of
 from zoo.render.metadata import in_png, in_wav
+from zoo.weights import serialized
 
 #: the name of the array or column that holds a log-density for each sample
 SCORES = "log_prob"
@@ -102,13 +103,15 @@ def npz(samples: Array, extras: Extras) -> bytes:
 
 def safetensors(samples: Array, extras: Extras) -> bytes:
     """Tensors by name."""
-    from safetensors.numpy import save
-
-    arrays = {_name(samples): np.ascontiguousarray(samples)}
-    arrays |= named(extras.condition, len(samples))
+    arrays = {_name(samples): samples, **named(extras.condition, len(samples))}
     if extras.length is not None:
-        arrays["length"] = np.ascontiguousarray(extras.length.lengths(samples))
-    return save(arrays, metadata={key: json.dumps(value) for key, value in extras.about.items()} or None)
+        arrays["length"] = extras.length.lengths(samples)
+    return tensors(arrays, extras.about)
+
+
+def tensors(arrays: Mapping[str, Array], about: Mapping[str, object]) -> bytes:
+    """The content of a safetensors file with arrays by name, and how they were made."""
+    return serialized(arrays, {key: json.dumps(value) for key, value in about.items()})
 
 
 def csv(samples: Array, extras: Extras) -> bytes:

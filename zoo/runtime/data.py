@@ -16,7 +16,9 @@ def is_discrete(x: Array, levels: int | None) -> bool:
     return levels is not None and x.dtype.kind in "iu"
 
 
-def events(x: ArrayLike, event_shape: tuple[int, ...], levels: int | None, *, seed: int = 0) -> NDArray[np.float32]:
+def events(
+    x: ArrayLike, event_shape: tuple[int, ...], levels: int | None, *, seed: int = 0, first: int = 0
+) -> NDArray[np.float32]:
     """Data as float32 ``[n, *event]``, the input of graphs.
 
     Integers for a model of discrete data get uniform noise in [0, 1) (Theis et al. 2016, section 3.1), specified by
@@ -27,6 +29,7 @@ def events(x: ArrayLike, event_shape: tuple[int, ...], levels: int | None, *, se
         event_shape: shape of one sample.
         levels: number of values of discrete data, or None.
         seed: key of the dequantisation.
+        first: number of the first datum.
 
     Raises:
         DataError: wrong dtype or shape, no data, values that are not finite, or integers outside [0, levels).
@@ -50,7 +53,7 @@ def events(x: ArrayLike, event_shape: tuple[int, ...], levels: int | None, *, se
     _refuse(x, ~np.isfinite(values), "not finite in float32")
     if not discrete:
         return values
-    u = noise.uniform(seed, len(x), event_shape, stream=Stream.DEQUANTIZE)
+    u = noise.uniform(seed, len(x), event_shape, first=first, stream=Stream.DEQUANTIZE)
     # float32 may round 255 + 0.9999999 up to 256, which belongs to the next bin
     dequantised: NDArray[np.float32] = np.minimum(values + u, np.nextafter(values + 1, np.float32(0)))
     return dequantised

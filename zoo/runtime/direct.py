@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 from zoo.arrays import Array
 from zoo.bundle.manifest import Manifest
 from zoo.errors import BundleError, UsageError
-from zoo.noise import Noise, drawn
+from zoo.noise import Noise, drawn, tempered
 from zoo.overriding import override
 from zoo.programs import Program
+from zoo.programs.one_call import check_temperature
 from zoo.runtime.conditioning import Conditions, feeds_of
 from zoo.runtime.graph_checks import check_density, check_event, check_ports, check_symbols, data_ports
 from zoo.runtime.opened import OpenBundle
@@ -44,7 +46,9 @@ class DirectRunner(Runner):
 
     def sampling(self, model: OpenBundle, program: Program, request: SampleRequest) -> Drawing:
         """Noise through the graph."""
-        self.table(model, program, request.options)  # refuses all options
+        options = dict(request.options.own)
+        temperature = _temperature(model, program, options.pop("temperature", None), request.options.noise)
+        self.table(model, program, replace(request.options, own=options))  # refuses all others
         if request.preview is not None:
             raise UsageError(f"{model.name} samples in one call and has no previews")
         session, noises = model.session(program.graph), program.noises(model.manifest.graphs)
@@ -52,7 +56,8 @@ class DirectRunner(Runner):
 
         def draw(part: slice, tick: Tick) -> NDArray[np.float32]:
             n = part.stop - part.start
-            z = drawn(noises, request.seed, n, first=part.start) | {name: a[part] for name, a in stated.items()}
+            z = tempered(drawn(noises, request.seed, n, first=part.start), temperature)
+            z |= {name: a[part] for name, a in stated.items()}
             chosen = None if request.condition is None else request.condition[part]
             x = call(session, {name: model.filled(array) for name, array in z.items()}, model.filled(chosen))[:n]
             tick()
@@ -77,6 +82,21 @@ class DirectRunner(Runner):
             return density[: part.stop - part.start].astype(np.float64)
 
         return Scores(score)
+
+
+def _temperature(model: OpenBundle, program: Program, asked: object, noise: object) -> float:
+    """What the noise of a seed is multiplied by: the program's temperature unless another is asked for.
+
+    Raises:
+        UsageError: no temperature, one of a model whose noise is not normal, or beside a stated noise.
+    """
+    if asked is None:
+        return program.temperature
+    if not program.tempers:
+        raise UsageError(f"{model.name} draws other noise than normals, so its samples have no temperature")
+    if noise is not None:
+        raise UsageError("temperature scales the noise of a seed, so there is no noise to start from besides")
+    return check_temperature(asked)
 
 
 def _stated_noise(model: OpenBundle, noises: Sequence[Noise], request: SampleRequest) -> dict[str, NDArray[np.float32]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,7 @@ class IntegrateRunner(Runner):
                 seed=request.seed,
                 steps=steps,
                 probes=probes,
-                first=part.start,
+                first=request.first + part.start,
                 tick=tick,
                 errors=request.errors,
             )[..., : part.stop - part.start]
@@ -99,14 +99,33 @@ def log_prob(
     Raises:
         RuntimeFailure: an evaluation is not finite, or ONNX Runtime failed.
     """
-    done, conditions = 0, feeds_of(condition)
+    with session.holding(feeds_of(condition)) as held:
+        return _integrated(
+            session, program, x, held, seed=seed, steps=steps, probes=probes, first=first, tick=tick, errors=errors
+        )
+
+
+def _integrated(
+    session: Session,
+    program: Integrate,
+    x: NDArray[np.float32],
+    held: Mapping[str, Any],
+    *,
+    seed: int,
+    steps: int,
+    probes: int,
+    first: int,
+    tick: Callable[[], None],
+    errors: bool,
+) -> NDArray[np.float64]:
+    """The same, with the condition on the session's device."""
+    done = 0
 
     def evaluate(
         state: NDArray[np.float32], time: float, alpha: float, sigma: float, probe: NDArray[np.float32]
     ) -> tuple[Any, Any]:
         nonlocal done
-        feeds = {**_feeds(state, time, alpha, sigma, probe), **conditions}
-        outputs = session.run(feeds, ["denoised", "trace"])
+        outputs = session.run(_feeds(state, time, alpha, sigma, probe), ["denoised", "trace"], held)
         done += 1
         if not all(np.isfinite(output).all() for output in outputs.values()):
             raise RuntimeFailure(
@@ -148,11 +167,10 @@ def bound(
 
     The graph's trace is not used, and its probe is zero. For the rest see :func:`log_prob`.
     """
-    probe, conditions = np.zeros_like(x), feeds_of(condition)
+    probe = np.zeros_like(x)
 
     def denoise(state: NDArray[np.float32], time: float, alpha: float, sigma: float) -> Any:
-        feeds = {**_feeds(state, time, alpha, sigma, probe), **conditions}
-        d = session.run(feeds, ["denoised"])["denoised"]
+        d = session.run(_feeds(state, time, alpha, sigma, probe), ["denoised"], held)["denoised"]
         if not np.isfinite(d).all():
             raise RuntimeFailure(f"scoring broke down: graph {session.graph.name} gives values that are not finite")
         tick()
@@ -160,7 +178,8 @@ def bound(
 
     states = (x.astype(np.float64) - program.shift) / program.scale
     path = require_gaussian(needed(program.path, "score data"))
-    bound = variational_bound(denoise, states, path, steps=steps, terms=terms, seed=seed, first=first)
+    with session.holding(feeds_of(condition)) as held:
+        bound = variational_bound(denoise, states, path, steps=steps, terms=terms, seed=seed, first=first)
     return bound - math.prod(x.shape[1:]) * math.log(program.scale)
 
 

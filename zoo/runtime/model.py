@@ -18,7 +18,7 @@ from zoo.likelihood import LogDensity
 from zoo.runtime import contract, data, scoring
 from zoo.runtime.device import Device
 from zoo.runtime.iterate import step_sampler
-from zoo.runtime.opened import OpenBundle, settled
+from zoo.runtime.opened import OpenBundle, settled, settled_part
 from zoo.runtime.runners import runner_of
 from zoo.runtime.running import SampleRequest, Samples, finite
 from zoo.runtime.streaming import Frame, awaited, awaited_frames, frames
@@ -117,6 +117,7 @@ class BundledModel:
         mask: ArrayLike | None = None,
         noise: ArrayLike | Mapping[str, ArrayLike] | None = None,
         fused: bool = False,
+        part: slice | None = None,
         batch_size: int | None = None,
         progress: Progress | None = None,
         preview: Preview | None = None,
@@ -141,6 +142,7 @@ class BundledModel:
             noise: standard normal noise ``[n, *noise_shape]`` to start from, instead of that of ``seed``; of a model of
                 several noises, some of them by name.
             fused: run the bundle's fused graph, which contains a whole sampler, in one call.
+            part: which of the ``n`` samples to draw, for runs that are shared by several machines; None for all.
             batch_size: samples in one call of a graph; None bounds the memory that a batch takes, and halves batches
                 that do not fit.
             progress: called with (graph calls done, graph calls in all).
@@ -148,7 +150,7 @@ class BundledModel:
             options: of the sampler.
 
         Returns:
-            float32 ``[n, *event_shape]`` in data units.
+            float32 ``[n, *event_shape]`` in data units, or as many as ``part`` has.
 
         Raises:
             UsageError, DataError, ConditionError: an argument that this model does not support; nothing was run.
@@ -162,15 +164,16 @@ class BundledModel:
         conditions = self.opened.sampling_condition(asked.first(condition), n, encoded=not fused)
         request = SampleRequest(n, conditions, seed, asked, preview)
         drawing = runner_of(program).sampling(self.opened, program, request)
-        batches = self.opened.batches(n, batch_size, self.session(program.graph), program.work)
+        first, count = settled_part(part, n)
+        batches = self.opened.batches(count, batch_size, self.session(program.graph), program.work)
         try:
-            samples = np.empty((n, *self.event_shape), np.float32)
+            samples = np.empty((count, *self.event_shape), np.float32)
         except (MemoryError, ValueError) as error:
-            raise too_many(n, self.event_shape) from error
+            raise too_many(count, self.event_shape) from error
         tick = ticker(progress, len(batches) * drawing.calls)
         for attempt in self.opened.attempts(batches, batch_size, self.session(program.graph)):
-            with attempt as part:  # only one at a time takes memory
-                samples[part] = drawing.draw(part, tick)
+            with attempt as batch:  # only one at a time takes memory
+                samples[batch] = drawing.draw(slice(first + batch.start, first + batch.stop), tick)
         return finite(samples, self.name)
 
     def begin(
@@ -366,6 +369,7 @@ class BundledModel:
         seed: int = 0,
         steps: int | None = None,
         probes: int | None = None,
+        first: int = 0,
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> NDArray[np.float64]:
@@ -378,6 +382,7 @@ class BundledModel:
             seed: key of the dequantisation and of the probes.
             steps: Runge-Kutta steps of a diffusion's ODE; None for the model's default.
             probes: Rademacher probes averaged for a diffusion's trace, or 0 for the exact trace; likewise.
+            first: number of the first datum among those that share the seed, where they are scored in several calls.
             batch_size: data in one call of a graph.
             progress: called with (graph calls done, graph calls in all).
 
@@ -389,7 +394,7 @@ class BundledModel:
             UsageError: the bundle cannot score, or an argument is invalid; nothing was run.
             RuntimeFailure: ONNX Runtime failed, or a value is not finite.
         """
-        return scoring.score(self.opened, x, condition, seed, steps, probes, batch_size, progress)
+        return scoring.score(self.opened, x, condition, seed, steps, probes, batch_size, progress, first=first)
 
     def log_prob_with_errors(
         self,
@@ -399,6 +404,7 @@ class BundledModel:
         seed: int = 0,
         steps: int | None = None,
         probes: int | None = None,
+        first: int = 0,
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> LogDensity:
@@ -406,7 +412,8 @@ class BundledModel:
 
         Arguments and errors are those of :meth:`log_prob`.
         """
-        parts = scoring.score(self.opened, x, condition, seed, steps, probes, batch_size, progress, errors=True)
+        counts: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "first": first}
+        parts = scoring.score(self.opened, x, condition, seed, steps, probes, errors=True, **counts)
         return LogDensity(*parts)
 
     def elbo(

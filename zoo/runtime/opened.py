@@ -16,7 +16,7 @@ from zoo.arrays import Array
 from zoo.bundle import Bundle
 from zoo.conditions import Condition, ConditionLike
 from zoo.counts import checked_count
-from zoo.errors import ConditionError, RuntimeFailure
+from zoo.errors import ConditionError, RuntimeFailure, UsageError
 from zoo.noise import check_seed
 from zoo.runtime import tables
 from zoo.runtime.attempts import Attempt
@@ -246,6 +246,18 @@ def _halves(part: slice) -> tuple[slice, slice]:
 def fresh_seed() -> int:
     """A seed from the system, short enough to write down."""
     return secrets.randbits(32)
+
+
+def settled_part(part: slice | None, n: int) -> tuple[int, int]:
+    """The first of some of ``n`` samples, and how many they are; all of them for None.
+
+    Raises:
+        UsageError: none of them, or not one after another.
+    """
+    first, last, step = slice(None).indices(n) if part is None else part.indices(n)
+    if step != 1 or last <= first:
+        raise UsageError(f"a part of {n} samples is some of them, one after another, not {part}")
+    return first, last - first
 
 
 def settled(n: int, seed: int | None) -> tuple[int, int]:

@@ -56,20 +56,27 @@ class Recorder:
         self._recorded: dict[tuple[Any, ...], int] = {}
         self._free: dict[tuple[str, tuple[int, ...], np.dtype[Any]], list[Any]] = {}
 
-    def run(self, arrays: Mapping[str, NDArray[Any]], outputs: Mapping[str, Shaped | None]) -> dict[str, NDArray[Any]]:
+    def run(
+        self,
+        arrays: Mapping[str, NDArray[Any]],
+        outputs: Mapping[str, Shaped | None],
+        held: Mapping[str, Any],
+    ) -> dict[str, NDArray[Any]]:
         """Run the graph on arrays.
 
         Args:
-            arrays: all inputs.
+            arrays: all inputs but those held.
             outputs: those to compute; one whose shape is not known is not recorded.
+            held: inputs that are values of :meth:`lending`.
         """
         with _TURN:
             shapes = [(name, array.shape) for name, array in arrays.items()]
             if None in outputs.values() or (self._full and not all(shape in self._inputs for shape in shapes)):
-                values = self._session.run(list(outputs), arrays, self._options(_UNRECORDED))
+                whole = {**arrays, **{name: value.numpy() for name, value in held.items()}}
+                values = self._session.run(list(outputs), whole, self._options(_UNRECORDED))
                 return dict(zip(outputs, values, strict=True))
             results = {name: self._output(name, *shaped) for name, shaped in outputs.items() if shaped is not None}
-            self.run_on(arrays, {}, results)
+            self.run_on(arrays, held, results)
             return {name: np.array(value.numpy()) for name, value in results.items()}
 
     def run_on(

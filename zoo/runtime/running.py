@@ -91,6 +91,7 @@ class ScoreRequest:
         steps: as given, unchecked, or None.
         probes: likewise.
         errors: whether errors are wanted too.
+        first: number of the first datum: whatever is random is counted from it.
     """
 
     x: NDArray[np.float32]
@@ -99,6 +100,7 @@ class ScoreRequest:
     steps: int | None = None
     probes: int | None = None
     errors: bool = False
+    first: int = 0
 
 
 class Runner:

@@ -27,15 +27,16 @@ def score(
     progress: Progress | None,
     *,
     errors: bool = False,
+    first: int = 0,
 ) -> NDArray[np.float64]:
     """Log-densities ``[n]``, or with errors ``[4, n]``; see :meth:`zoo.runtime.BundledModel.log_prob`."""
     seed = check_seed(seed)
     program = opened.manifest.log_prob
     if program is None:
         raise UsageError(f"{opened.name} cannot score data: its bundle has no program for log_prob")
-    values = data.events(x, opened.event_shape, opened.levels, seed=seed)
+    values = data.events(x, opened.event_shape, opened.levels, seed=seed, first=first)
     conditions = opened.scoring_condition(condition, len(values))
-    request = ScoreRequest(values, conditions, seed, steps, probes, errors)
+    request = ScoreRequest(values, conditions, seed, steps, probes, errors, first)
     scores = runner_of(program).scoring(opened, program, request)
     density = np.empty((len(LogDensity._fields), len(values)) if errors else len(values))
     session = opened.session(program.graph)

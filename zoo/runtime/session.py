@@ -103,12 +103,18 @@ class Session:
         self.inputs = self._ports("input", self._session.get_inputs(), inputs)
         self.outputs = self._ports("output", self._session.get_outputs(), outputs)
 
-    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
+    def run(
+        self,
+        feeds: Mapping[str, Array],
+        outputs: Sequence[str] | None = None,
+        held: Mapping[str, Any] | None = None,
+    ) -> dict[str, Array]:
         """Run the graph once.
 
         Args:
             feeds: one array for each input, of exactly its dtype, rank and fixed sizes.
             outputs: names of the outputs to compute, or None for all.
+            held: the inputs of :meth:`holding`, in place of arrays.
 
         Raises:
             DataError: an input is missing, unknown or does not fit.
@@ -116,11 +122,41 @@ class Session:
             RuntimeFailure: ONNX Runtime failed.
         """
         names = [port.name for port in self.outputs] if outputs is None else list(outputs)
-        arrays = self._check(feeds)
+        if held and self._is_host:
+            feeds, held = {**feeds, **held}, None
+        arrays = self._check(feeds, elsewhere=held or ())
         with self._told("run"):
             if self._recorder is not None:
-                return self._recorder.run(arrays, self._shapes(names, arrays))
-            return dict(zip(names, self._session.run(names, arrays), strict=True))
+                return self._recorder.run(arrays, self._shapes(names, arrays, held or {}), held or {})
+            if not held:
+                return dict(zip(names, self._session.run(names, arrays), strict=True))
+            binding = self._session.io_binding()
+            for name, array in arrays.items():
+                binding.bind_cpu_input(name, array)
+            for name, value in held.items():
+                binding.bind_ortvalue_input(name, value)
+            for name in names:
+                binding.bind_output(name)
+            self._session.run_with_iobinding(binding)
+            return dict(zip(names, binding.copy_outputs_to_cpu(), strict=True))
+
+    @contextlib.contextmanager
+    def holding(self, arrays: Mapping[str, Array]) -> Iterator[Mapping[str, Any]]:
+        """Inputs that are the same in many calls of :meth:`run`, copied to the device once; on the CPU, as they are."""
+        if self._is_host:
+            yield arrays
+        elif self._recorder is None:
+            yield {name: self.value(array) for name, array in arrays.items()}
+        else:
+            with self._recorder.lending() as lend:
+                with self._told("take its inputs"):
+                    values = {name: lend(f"held {name}", array) for name, array in arrays.items()}
+                yield values
+
+    @property
+    def _is_host(self) -> bool:
+        """Whether calls read the arrays that they are given."""
+        return self.provider == "cpu" and self._recorder is None
 
     def value(self, array: Array) -> Any:
         """A copy of an array on the graph's device, for :meth:`run_on`; :meth:`fetch` copies it back."""
@@ -167,7 +203,7 @@ class Session:
 
     def bindings(self) -> Bindings | None:
         """What :meth:`run_on` keeps for one run of many calls, where it helps: on the CPU."""
-        return Bindings(self._session, self.value) if self.provider == "cpu" and self._recorder is None else None
+        return Bindings(self._session, self.value) if self._is_host else None
 
     def is_finite(self, value: Any) -> bool:
         """Whether all numbers of a :meth:`value` are finite, without a copy where it is in the host's memory."""
@@ -270,11 +306,12 @@ class Session:
 
     # -- running ----------------------------------------------------------------------------------------------------
 
-    def _shapes(self, names: Sequence[str], arrays: Mapping[str, Array]) -> dict[str, Shaped | None]:
+    def _shapes(
+        self, names: Sequence[str], arrays: Mapping[str, Array], held: Mapping[str, Any]
+    ) -> dict[str, Shaped | None]:
         """Shape and dtype of outputs, as the sizes of inputs determine them; None where they do not."""
-        sizes = {
-            dim: size for port in self.inputs for dim, size in zip(port.shape, arrays[port.name].shape, strict=True)
-        }
+        inputs = {name: array.shape for name, array in arrays.items()} | {k: v.shape() for k, v in held.items()}
+        sizes = {dim: size for port in self.inputs for dim, size in zip(port.shape, inputs[port.name], strict=True)}
         ports = {port.name: port for port in self.outputs}
         shapes: dict[str, Shaped | None] = {}
         for name in names:

@@ -122,7 +122,7 @@ class SamplerState:
         further = tuple(Weighted(each_of(change, each.condition), each.weight) for each in self.further)
         return {name: each_of(change, getattr(self, name)) for name in _OPTIONAL} | {"further": further}
 
-    def save(self, path: Path, *, about: Mapping[str, str] | None = None) -> None:
+    def save(self, path: Path | str, *, about: Mapping[str, str] | None = None) -> None:
         """Write the state to a safetensors file.
 
         Args:
@@ -145,16 +145,17 @@ class SamplerState:
             arrays["weights"] = np.array([each.weight for each in self.further])
         version = VERSION_OF_COMPOSED if self.further else VERSION
         place = {"row": str(self.row), "seed": str(self.seed), "first": str(self.first)}
-        weights.write(path, arrays, metadata={**(about or {}), "format": FORMAT, "version": version, **place})
+        weights.write(Path(path), arrays, metadata={**(about or {}), "format": FORMAT, "version": version, **place})
 
     @classmethod
-    def load(cls, path: Path) -> SamplerState:
+    def load(cls, path: Path | str) -> SamplerState:
         """Read what :meth:`save` wrote.
 
         Raises:
             WeightsError: the file is missing or damaged.
             DataError: it is not a sampler state, or an inconsistent one.
         """
+        path = Path(path)
         arrays = weights.read(path)
         about = weights.metadata(path)
         version = VERSION_OF_COMPOSED if "weights" in arrays else VERSION

@@ -81,7 +81,7 @@ TEMPLATES = {
         ("adapter",),
         "python -c 'import zoo, {module}_library as library; "
         'zoo.export(zoo.wrap(library.TriangularFlow(3)), "{name}.bundle")\'',
-        {"acme_adapter": "{module}_adapter", "acme_flows": "{module}_library"},
+        {"acme_flows": "{module}_library"},
     ),
     "program": Template(
         "rejection",

@@ -1,8 +1,8 @@
 """Checkpoints: one safetensors file with the model, its average, the optimizer's state, and progress as JSON.
 
-Written atomically, so that a process killed at any moment leaves the previous checkpoint. No pickle, and no state
-of random generators: every step has its own seed (:func:`zoo.training.loop.step_seed`), so a resumed run
-equals an uninterrupted one exactly.
+Of a model that is kept in parts, each process writes its own (:mod:`zoo.training.sharded`). Written atomically, so that
+a process killed at any moment leaves the previous checkpoint. No pickle, and no state of random generators: every step
+has its own seed (:func:`zoo.training.loop.step_seed`), so a resumed run equals an uninterrupted one exactly.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from torch import nn
 
 from zoo import weights
 from zoo.errors import ConfigError, WeightsError
+from zoo.training import kept
+from zoo.training.processes import ALONE, Processes
 
 
 @dataclass
@@ -32,6 +34,7 @@ class TrainingState:
         seconds: time spent training, in all sittings.
         processor_seconds: time that processors spent on it, of all threads together.
         machines: where, each once.
+        resumed_at: steps that were done when this process began, which no checkpoint holds.
     """
 
     step: int = 0
@@ -41,6 +44,7 @@ class TrainingState:
     seconds: float = 0.0
     processor_seconds: float = 0.0
     machines: list[str] = field(default_factory=list)
+    resumed_at: int = 0
 
 
 def save(
@@ -53,48 +57,70 @@ def save(
     training_state: TrainingState,
     recipe: dict[str, object],
     learning_rate: float,
+    processes: Processes = ALONE,
 ) -> None:
     """Write a checkpoint atomically, unless it has values that are not finite, from which a run could not resume.
+
+    All processes of a run call this at once.
 
     Raises:
         ConfigError: the run diverged; the previous checkpoint is kept.
         OutputError: the file cannot be written.
     """
-    arrays = {f"model.{k}": v for k, v in weights.state_arrays(model).items()}
-    if average is not model:
-        arrays |= {f"average.{k}": v for k, v in weights.state_arrays(average).items()}
+    tensors = _tensors(model, average)
     for i, state in optimizer.state_dict()["state"].items():
-        for key, value in state.items():
-            arrays[f"optimizer.{i}.{key}"] = value.detach().cpu().numpy()
-    if best is not None:
-        arrays |= {f"best.{k}": v for k, v in best.items()}
+        tensors |= {f"optimizer.{i}.{key}": value.detach() for key, value in state.items()}
+    tensors |= {f"best.{name}": torch.from_numpy(array) for name, array in (best or {}).items()}
     # including values that no step checks, such as an overflowed moment of the optimizer or a buffer
-    broken = sorted(n for n, a in arrays.items() if a.dtype.kind == "f" and not np.isfinite(a).all())
-    if broken:
+    broken = sorted(name for name, each in tensors.items() if not bool(_own(each).isfinite().all()))
+    if processes.any(bool(broken)):
         more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
-        what = f"{broken[0]}{more} of the checkpoint at step {training_state.step} would not be finite"
+        named = f"{broken[0]}{more}" if broken else "a value"
+        what = f"{named} of the checkpoint at step {training_state.step} would not be finite"
         raise diverged(what, path, learning_rate)
+    metadata = {"progress": weights.encode_json(_record(training_state)), "recipe": weights.encode_json(recipe)}
+    if kept.in_parts(path):
+        from zoo.training import sharded
+
+        sharded.write(path, tensors, metadata, processes, training_state.step)
+    elif processes.leads:
+        weights.write(path, {name: each.cpu().numpy() for name, each in tensors.items()}, metadata=metadata)
+
+
+def _tensors(model: nn.Module, average: nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors of a model and its average, by their names in a checkpoint."""
+    tensors = {f"model.{name}": each.detach() for name, each in model.state_dict().items()}
+    if average is not model:
+        tensors |= {f"average.{name}": each.detach() for name, each in average.state_dict().items()}
+    return tensors
+
+
+def _own(tensor: torch.Tensor) -> torch.Tensor:
+    """What this process has of a tensor that may be kept in parts."""
+    own: torch.Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return own
+
+
+def _record(training_state: TrainingState) -> dict[str, object]:
+    """The progress of a run as a checkpoint holds it."""
     record = {**vars(training_state), "best": training_state.best if np.isfinite(training_state.best) else None}
-    weights.write(
-        path,
-        arrays,
-        metadata={"progress": weights.encode_json(record), "recipe": weights.encode_json(recipe)},
-    )
+    del record["resumed_at"]
+    return record
 
 
 def diverged(what: str, path: Path, learning_rate: float) -> ConfigError:
     """The error of a run that diverged, which says how to continue from its checkpoint."""
-    kept = ""
+    saved = ""
     if path.exists():
-        step = json.loads(weights.metadata(path)["progress"])["step"]
-        kept = (
+        step = json.loads(kept.metadata(path)["progress"])["step"]
+        saved = (
             f", and start over with --restart. Or continue from step {step}, saved in {path}: put, for example, "
             f"changes = [{{ step = {step}, learning_rate = {learning_rate / 10:g} }}] into [training], and run the "
             "same command again"
         )
     return ConfigError(
         f"the training diverges: {what}",
-        hint=f"Lower training.learning_rate, or set training.gradient_clip{kept}.",
+        hint=f"Lower training.learning_rate, or set training.gradient_clip{saved}.",
     )
 
 
@@ -128,6 +154,7 @@ def load(
     average: nn.Module,
     optimizer: torch.optim.Optimizer,
     recipe: dict[str, object],
+    processes: Processes = ALONE,
 ) -> tuple[TrainingState, weights.Arrays | None]:
     """Restore a checkpoint into ``model``, ``average`` and ``optimizer``.
 
@@ -137,11 +164,11 @@ def load(
     Raises:
         WeightsError: damaged, or of another recipe.
     """
-    arrays = weights.read(path)
-    meta = weights.metadata(path)
+    meta = kept.metadata(path)
     try:
         record = json.loads(meta["progress"])
         training_state = TrainingState(**{**record, "best": float("inf") if record["best"] is None else record["best"]})
+        training_state.resumed_at = training_state.step
         before = _until(json.loads(meta["recipe"]), training_state.step)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} is not a checkpoint of a training run") from error
@@ -154,16 +181,37 @@ def load(
             hint="Choose another folder with -o, or pass --restart. Use training.changes for settings that change from "
             f"step {training_state.step} on.",
         )
-    parts: dict[str, weights.Arrays] = {"model": {}, "average": {}, "optimizer": {}, "best": {}}
-    for name, array in arrays.items():
+    parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "average": {}, "optimizer": {}, "best": {}}
+    for name, tensor in _read(path, model, average, optimizer, processes).items():
         part, _, rest = name.partition(".")
-        parts.get(part, {})[rest] = array
-    weights.load_into(model, parts["model"], source=path)
+        parts.get(part, {})[rest] = tensor
+    weights.load_tensors(model, parts["model"], source=path)
     if average is not model:
-        weights.load_into(average, parts["average"], source=path)
+        weights.load_tensors(average, parts["average"], source=path)
     state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, array in parts["optimizer"].items():
+    for name, tensor in parts["optimizer"].items():
         index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = torch.from_numpy(np.array(array))
+        state.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    return training_state, parts["best"] or None
+    return training_state, {name: each.numpy() for name, each in parts["best"].items()} or None
+
+
+def _read(
+    path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, processes: Processes
+) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint, of a model that is kept in parts those of this process."""
+    if not kept.in_parts(path):
+        return {name: torch.from_numpy(np.array(array)) for name, array in weights.read(path).items()}
+    from zoo.training import sharded
+
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+
+    def like(name: str, shape: torch.Size) -> torch.Tensor | None:
+        part, _, rest = name.partition(".")
+        number = int(rest.partition(".")[0]) if part == "optimizer" else len(parameters)
+        of_optimizer = parameters[number] if number < len(parameters) else None
+        # the optimizer's moments are kept as their parameters are, its counters whole
+        return of_optimizer if of_optimizer is not None and of_optimizer.shape == shape else known.get(name)
+
+    known = _tensors(model, average)
+    return sharded.read(path, like, processes)

@@ -10,8 +10,8 @@ from pathlib import Path
 from zoo import weights
 from zoo.errors import ConfigError, WeightsError
 from zoo.registry.cards import CARD_FILE, ModelCard
+from zoo.training import kept
 from zoo.training.recipe import Recipe
-from zoo.training.run import CHECKPOINT_FILE, STATE_FILE
 
 
 def extended(folder: Path, steps: int, say: Callable[[str], None]) -> Recipe:
@@ -35,7 +35,7 @@ def extended(folder: Path, steps: int, say: Callable[[str], None]) -> Recipe:
         raise ConfigError(f"{folder} holds a model without a recipe, which cannot be trained on")
     before = Recipe.from_dict(card.recipe, source=f"the recipe of {card.name}")
     recipe = replace(before, training=replace(before.training, steps=before.training.steps + steps))
-    checkpoint, state = folder / CHECKPOINT_FILE, folder / STATE_FILE
+    checkpoint, state = kept.checkpoint_in(folder, shard=recipe.training.shard), kept.state_in(folder)
     for what in differences(before):
         say(f"the result differs from that of a run of {recipe.training.steps:,} steps from the beginning: {what}")
     if checkpoint.exists():
@@ -47,17 +47,16 @@ def extended(folder: Path, steps: int, say: Callable[[str], None]) -> Recipe:
         return recipe
     if not state.exists():
         raise ConfigError(
-            f"{folder} does not hold the optimizer's state ({STATE_FILE}), from which a run goes on",
+            f"{folder} does not hold the optimizer's state ({state.name}), from which a run goes on",
             hint=f"Fine-tune the model instead: zoo train RECIPE --from {folder}.",
         )
-    done = json.loads(weights.metadata(state)["progress"])["step"]
+    done = json.loads(kept.metadata(state)["progress"])["step"]
     if done < before.training.steps:
         raise ConfigError(
             f"the run in {folder} stopped early, at step {done:,}, and would stop again",
             hint=f"Fine-tune the model instead: zoo train RECIPE --from {folder}.",
         )
-    metadata = {**weights.metadata(state), "recipe": weights.encode_json(recipe.describe())}
-    weights.write(checkpoint, weights.read(state), metadata=metadata)
+    kept.begin_again(state, checkpoint, {"recipe": weights.encode_json(recipe.describe())})
     return recipe
 
 
@@ -75,6 +74,6 @@ def differences(recipe: Recipe) -> list[str]:
 
 def _recipe_of(checkpoint: Path) -> Recipe:
     try:
-        return Recipe.from_dict(json.loads(weights.metadata(checkpoint)["recipe"]), source=str(checkpoint))
+        return Recipe.from_dict(json.loads(kept.metadata(checkpoint)["recipe"]), source=str(checkpoint))
     except (KeyError, ValueError) as error:
         raise WeightsError(f"{checkpoint} is not a checkpoint of a training run") from error

@@ -30,6 +30,8 @@ from zoo.training.clock import Clock
 from zoo.training.distillation import Distillation
 from zoo.training.log import LOG_FILE, Line, Log
 from zoo.training.optimizers import optimizer_of
+from zoo.training.parallel import Replicas
+from zoo.training.processes import ALONE, Processes
 from zoo.training.recipe import Recipe, TrainingRecipe
 
 _EVALUATION_BATCH = 500
@@ -68,6 +70,7 @@ def train(
     report: Reporter | None = None,
     look: Onlooker | None = None,
     stop: Callable[[], bool] = lambda: False,
+    processes: Processes = ALONE,
 ) -> Result | None:
     """Train ``model`` on ``data`` according to ``recipe``, resuming from the checkpoint at ``path`` if there is one.
 
@@ -80,6 +83,7 @@ def train(
         report: called after each step.
         look: likewise, with the model, such as to draw samples.
         stop: called after each step; True writes a checkpoint and returns None.
+        processes: those that train the model together; each calls this function with the same arguments.
 
     Returns:
         the result, or None if stopped early.
@@ -96,36 +100,28 @@ def train(
             prepare(model, data, seed=settings.seed)
         elif distillation is not None:
             distillation.start(model)
-    run = _Run(model, recipe, path)
+    run = _Run(model, recipe, path, processes)
     training_state = run.training_state
     model.train()
     run.average.train(run.average is model)
     clock = Clock(training_state, model.device)
-    log = Log(path.with_name(LOG_FILE), training_state.step)
+    log = Log(path.with_name(LOG_FILE), training_state.step) if processes.leads else None
     while training_state.step < settings.steps and not run.exhausted:
-        loss = _step(
-            model,
-            run.average,
-            run.optimizer,
-            data,
-            settings.at(training_state.step),
-            training_state.step,
-            distillation,
-            path,
-        )
+        at = settings.at(training_state.step)
+        loss = _step(model, run.average, run.optimizer, data, at, training_state.step, distillation, path, run.replicas)
         training_state.step += 1
         last, validation = training_state.step == settings.steps, None
         if settings.evaluate_every and (last or training_state.step % settings.evaluate_every == 0):
             validation = run.evaluate(data, loss, distillation)
             last = last or run.exhausted
-        if last or validation is not None or training_state.step % settings.log_every == 0:
+        if log is not None and (last or validation is not None or training_state.step % settings.log_every == 0):
             log.add(_logged(settings, training_state.step, loss, validation))
         clock.read()
         if report is not None:
             report(training_state, loss, validation)
         if look is not None:
             look(training_state.step, run.average)
-        stopping = stop() and not last
+        stopping = processes.any(stop()) and not last
         if stopping or last or training_state.step % settings.checkpoint_every == 0:
             run.save()
         if stopping:
@@ -148,15 +144,23 @@ def _logged(settings: TrainingRecipe, step: int, loss: float, validation: float 
 class _Run:
     """The content of a checkpoint: model, averaged weights, optimizer, progress, and the best weights so far."""
 
-    def __init__(self, model: GenerativeModel, recipe: Recipe, path: Path) -> None:
+    def __init__(self, model: GenerativeModel, recipe: Recipe, path: Path, processes: Processes) -> None:
         settings = recipe.training
-        self.model, self.recipe, self.path = model, recipe, path
+        self.model, self.recipe, self.path, self.processes = model, recipe, path, processes
         self.average = copy.deepcopy(model) if settings.ema else model
+        self.replicas = replicas_of(model, recipe, processes)
+        if self.average is not model:
+            self.replicas.take(self.average)
         self.optimizer, self.training_state = optimizer_of(model, settings), TrainingState()
         self.best: weights.Arrays | None = None
         if path.exists():
             self.training_state, self.best = checkpoint.load(
-                path, model=model, average=self.average, optimizer=self.optimizer, recipe=recipe.describe()
+                path,
+                model=model,
+                average=self.average,
+                optimizer=self.optimizer,
+                recipe=recipe.describe(),
+                processes=processes,
             )
 
     @property
@@ -176,24 +180,41 @@ class _Run:
             training_state=self.training_state,
             recipe=self.recipe.describe(),
             learning_rate=self.recipe.training.at(self.training_state.step).learning_rate,
+            processes=self.processes,
         )
 
     def evaluate(self, data: Dataset, loss: float, distillation: Distillation | None) -> float:
         """The validation loss, recorded in the history; if it is the lowest so far, the weights are kept."""
         settings, training_state = self.recipe.training, self.training_state
-        validation = evaluate(self.average, data, data.validation, seed=settings.seed, distillation=distillation)
+        validation = evaluate(
+            self.average,
+            data,
+            data.validation,
+            seed=settings.seed,
+            distillation=distillation,
+            processes=self.processes,
+        )
         training_state.history.append({"step": training_state.step, "loss": loss, "validation": validation})
         if validation < training_state.best:
             training_state.best, training_state.best_step = validation, training_state.step
             if settings.keep == "best":
-                self.best = {name: array.copy() for name, array in weights.state_arrays(self.average).items()}
+                self.best = {name: array.copy() for name, array in self.replicas.arrays(self.average).items()}
         return validation
 
     def kept(self) -> weights.Arrays:
         """The weights to keep according to the recipe."""
         if self.recipe.training.keep == "best" and self.best is not None:
             return self.best
-        return weights.state_arrays(self.average)
+        return self.replicas.arrays(self.average)
+
+
+def replicas_of(model: GenerativeModel, recipe: Recipe, processes: Processes) -> Replicas:
+    """How the processes of a run keep its model: each a whole one, or a part of it."""
+    if not recipe.training.shard:
+        return Replicas(model, processes)
+    from zoo.training.sharded import Shards
+
+    return Shards(model, processes)
 
 
 def _step(
@@ -205,24 +226,34 @@ def _step(
     step: int,
     distillation: Distillation | None,
     path: Path,
+    replicas: Replicas,
 ) -> float:
+    processes = replicas.processes
     with step_seed(settings.seed, step):
         indices = _indices(len(data.train.x), settings, step)
         pieces = [each for each in np.array_split(indices, settings.accumulate) if len(each)]
-        parts = [(*batch(data, data.train, piece, model), len(piece) / len(indices)) for piece in pieces]
+        parts = []
+        for piece in pieces:
+            with processes.share(len(piece)):
+                x, condition = batch(data, data.train, piece[processes.rows(len(piece))], model)
+            parts.append((x, condition, len(piece), len(piece) / len(indices) * processes.weight(len(piece))))
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * learning_rate_factor(settings, step)
         values = []
-        for objective in _objectives(model, distillation, step / settings.steps):
+        for number, objective in enumerate(_objectives(model, distillation, step / settings.steps)):
+            loss_of = replicas.loss(number, objective)
             parameters = [parameter for parameter in objective.parameters if parameter.requires_grad]
             # the optimizer skips parameters without a gradient
             optimizer.zero_grad(set_to_none=True)
             value = torch.zeros((), device=model.device)
-            for x, condition, share in parts:
-                with _precision(settings.precision, model.device):
-                    loss = objective.loss(x, condition=condition) * share
-                loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
+            for left, (x, condition, count, weight) in zip(reversed(range(len(parts))), parts, strict=True):
+                with replicas.adding_up(last=left == 0), processes.share(count):
+                    with _precision(settings.precision, model.device):
+                        loss = loss_of(x, condition=condition) * weight
+                    # gradients are averaged over processes, of which each has a part of the loss
+                    replicas.backward(loss * processes.size, parameters)
                 value = value + loss.detach()
+            value = processes.total(value)
             values.append(_minimise(objective, parameters, value, optimizer, settings, step, path))
     if average is not model:
         update_average(average, model, decay=min(settings.ema, (1 + step) / (10 + step)))
@@ -267,8 +298,11 @@ def _minimise(
 def _gradient_norm(parameters: Sequence[torch.nn.Parameter], clip: float) -> Tensor:
     """The global norm of the gradient, which is clipped if ``clip`` is above 0: not finite if any part of it is not."""
     if clip:
-        return torch.nn.utils.clip_grad_norm_(parameters, clip)
-    return torch.nn.utils.get_total_norm(p.grad for p in parameters if p.grad is not None)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, clip)
+    else:
+        norm = torch.nn.utils.get_total_norm(p.grad for p in parameters if p.grad is not None)
+    whole: Tensor = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # of parameters kept in parts
+    return whole
 
 
 @torch.no_grad()
@@ -285,7 +319,13 @@ def update_average(average: torch.nn.Module, model: torch.nn.Module, *, decay: f
 
 @torch.no_grad()
 def evaluate(
-    model: GenerativeModel, data: Dataset, split: Split, *, seed: int, distillation: Distillation | None = None
+    model: GenerativeModel,
+    data: Dataset,
+    split: Split,
+    *,
+    seed: int,
+    distillation: Distillation | None = None,
+    processes: Processes = ALONE,
 ) -> float:
     """Mean loss over a split, the model's or the distillation's, in evaluation mode, always with the same noise."""
     was_training = model.training
@@ -295,15 +335,16 @@ def evaluate(
         with step_seed(seed, -1):
             for start in range(0, len(split.x), _EVALUATION_BATCH):
                 indices = np.arange(start, min(start + _EVALUATION_BATCH, len(split.x)))
-                x, condition = batch(data, split, indices, model)
-                if distillation is None:
-                    loss = model.loss(x, condition=condition)
-                else:
-                    loss = distillation.loss(model, x, condition, done=1.0)
-                total += loss.item() * len(indices)
+                with processes.share(len(indices)):
+                    x, condition = batch(data, split, indices[processes.rows(len(indices))], model)
+                    if distillation is None:
+                        loss = model.loss(x, condition=condition)
+                    else:
+                        loss = distillation.loss(model, x, condition, done=1.0)
+                total += loss.item() * len(indices) * processes.weight(len(indices))
     finally:
         model.train(was_training)
-    return total / len(split.x)
+    return float(processes.total(torch.tensor(total, dtype=torch.float64))) / len(split.x)
 
 
 def prepare(model: GenerativeModel, data: Dataset, *, seed: int) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import MissingDependencyError
+from zoo.models.sharing import gathered
 
 
 def paired(noise: Tensor, data: Tensor, classes: Tensor | None = None) -> Tensor:
@@ -24,11 +25,13 @@ def paired(noise: Tensor, data: Tensor, classes: Tensor | None = None) -> Tensor
         from scipy.optimize import linear_sum_assignment
     except ImportError as error:
         raise MissingDependencyError("scipy", "pair noise and data by optimal transport", extra="data") from error
+    # of a batch that several processes share, the whole of it
+    (noise, rows), data = gathered(noise), gathered(data)[0]
     distances = torch.cdist(data.flatten(1), noise.flatten(1)).square().detach().cpu()
     order = torch.arange(noise.shape[0])
-    labels = torch.zeros_like(order) if classes is None else classes.cpu()
+    labels = torch.zeros_like(order) if classes is None else gathered(classes)[0].cpu()
     groups = [(labels == label).nonzero().squeeze(1) for label in set(labels.tolist())]
     for members in groups:
         _, best = linear_sum_assignment(distances[members][:, members].numpy())
         order[members] = members[torch.from_numpy(best)]
-    return noise[order.to(noise.device)]
+    return noise[order.to(noise.device)][rows]

@@ -6,6 +6,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, TypeGuard, Unpack
@@ -19,6 +20,7 @@ from zoo.reading import building, objects, options
 from zoo.registry import installed
 from zoo.registry.cards import DataSource
 from zoo.training.data import MEMORY
+from zoo.training.locking import locked
 from zoo.training.recipe import DataRecipe, Recipe
 from zoo.training.run import completed, train_recipe
 
@@ -71,13 +73,14 @@ def train(
         architecture: its name, such as ``"nsf-coupling"``.
         data: an array ``[n, ...]``, a table of pandas, polars or pyarrow, arrays by name, a torch data set, a
             :class:`zoo.Dataset`, or the path of a file or folder.
-        given: what samples are conditioned on: names of columns of a table, or an array of classes ``[n]`` or of
-            numbers ``[n, d]``.
+        given: what samples are conditioned on: names of columns of a table, an array of classes ``[n]`` or of numbers
+            ``[n, d]``, or values by the names of parts, as :class:`zoo.data.Split` takes them. ``condition`` in the
+            config describes parts; classes and numbers need no description.
         config: of the model; the data determine the rest.
         output: model folder to write, such as for ``zoo export``; None writes none.
         name: of the model; empty for the name of the folder.
         device: torch device.
-        say: called with each line that a user should read.
+        say: called with each line that a user should read, of several processes in each.
         data_options: as of a recipe's ``[data] options``: ``missing``, ``bounds``, ``circular``, ``kinds``, ...
         training: as of a recipe's ``[training]``: ``steps``, ``batch_size``, ``seed``, ...
 
@@ -119,15 +122,26 @@ def train(
         built = _built(data, condition, chosen, say)
         described = DataRecipe("data at hand", chosen, f"{MEMORY}{type(data).__name__}", _digest(built))
         recipe = completed(replace(recipe, data=described), built, registry, say)
+        if condition is not None and "condition" not in recipe.model.config:
+            raise UsageError(
+                "nothing describes the parts that samples are conditioned on",
+                hint='State them in config, as {"condition": {"parts": [{"name": ..., "modality": ..., ...}]}}.',
+            )
         loaded = (
             DataSource(name="data at hand", entry="zoo.training.quick:train", source="handed over in Python"),
             built,
         )
     if folder is not None and (folder / "card.json").exists():
         raise UsageError(f"{folder} contains a finished model", hint="Choose another output.")
-    with tempfile.TemporaryDirectory(prefix="zoo-train-") as temporary:
-        place = folder or Path(temporary) / called
-        train_recipe(recipe, place, registry, loaded=loaded, device=device, say=say)
+    from zoo.training.processes import joined, local_device
+
+    with tempfile.TemporaryDirectory(prefix="zoo-train-") as temporary, joined(device) as processes:
+        if folder is None and processes.size > 1:
+            raise UsageError("several processes train into a folder that all of them can read: name an output")
+        place, device = folder or Path(temporary) / called, local_device(device)
+        with locked(place) if processes.leads else nullcontext():
+            train_recipe(recipe, place, registry, loaded=loaded, device=device, say=say, processes=processes)
+            processes.wait()  # until it is written
         return building_models.load(registry, place).to(device)
 
 

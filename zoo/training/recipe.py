@@ -53,6 +53,10 @@ OPTIMIZERS = {
 }
 
 
+#: those that compute number by number, and so with parts of parameters (``training.shard``)
+SHARDABLE = ("adamw", "adam", "radam", "nadam", "sgd")
+
+
 @dataclass(frozen=True)
 class ModelRecipe:
     """The architecture and its config.
@@ -132,7 +136,7 @@ class TrainingRecipe:
     Attributes:
         seed: of the initial weights, the order of the data, and all noise.
         steps: optimizer steps.
-        batch_size: samples per step.
+        batch_size: samples per step, of all processes together.
         learning_rate: peak of the optimizer's learning rate.
         schedule: ``"cosine"`` to zero, or ``"constant"``.
         warmup: steps of linear warm-up.
@@ -146,6 +150,7 @@ class TrainingRecipe:
         optimizer: ``"adamw"``, or another of :data:`OPTIMIZERS`, by torch.
         accumulate: parts of each batch whose gradients are added up, one after another, to save memory.
         patience: evaluations in a row without a lower validation loss after which the run ends; 0 for none.
+        shard: whether each process of a run keeps a part of each parameter, as do checkpoints, or the whole model.
         log_every: steps between lines of ``log.jsonl``; evaluations and the last step have one too.
         keep: weights of the ``"last"`` step, or of the ``"best"`` evaluation.
         changes: changes of settings at later steps, in order. A checkpoint from before a change belongs to the same
@@ -171,6 +176,7 @@ class TrainingRecipe:
     accumulate: int = field(default=1, metadata=records.OMITTED)
     patience: int = field(default=0, metadata=records.OMITTED)
     log_every: int = field(default=10, metadata=records.OMITTED)
+    shard: bool = field(default=False, metadata=records.OMITTED)
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -199,6 +205,11 @@ class TrainingRecipe:
                 raise UnknownNameError(f"training.{name}", str(getattr(self, name)), known)
         if self.keep == "best" and not self.evaluate_every:
             raise ConfigError('training.keep = "best" needs training.evaluate_every')
+        if self.shard and self.optimizer not in SHARDABLE:
+            raise ConfigError(
+                f'training.shard: the optimizer "{self.optimizer}" needs whole parameters',
+                hint=f"Those that take parts are {', '.join(SHARDABLE)}.",
+            )
         if self.patience and not self.evaluate_every:
             raise ConfigError("training.patience needs training.evaluate_every")
         steps = [change.step for change in self.changes]
@@ -225,6 +236,11 @@ class Recipe:
     distillation: DistillationRecipe | None = field(default=None, metadata=records.OMITTED)
     summary: str = ""
     license: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse tables that do not go together."""
+        if self.training.shard and self.distillation is not None:
+            raise ConfigError("training.shard: a distillation needs whole models")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object], *, source: str = "recipe") -> Recipe:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo import weights
 from zoo.arrays import Array
@@ -19,6 +19,7 @@ from zoo.models import building
 from zoo.models.sources import resolve
 from zoo.registry.cards import CARD_FILE, DataSource, ModelCard, WeightsFile
 from zoo.registry.discovery import last_line
+from zoo.training import kept
 from zoo.training.clock import effort_of
 from zoo.training.data import beginning, data_of
 from zoo.training.distillation import Distillation
@@ -29,11 +30,9 @@ if TYPE_CHECKING:
     from zoo.models.interface import GenerativeModel
     from zoo.registry import Registry
     from zoo.training.loop import Reporter
+    from zoo.training.processes import Processes
 
 WEIGHTS_FILE = "weights.safetensors"
-CHECKPOINT_FILE = "checkpoint.safetensors"
-#: the last checkpoint of a finished run, from which it can go on
-STATE_FILE = "state.safetensors"
 
 
 def find_recipe(source: str, registry: Registry) -> Recipe:
@@ -64,6 +63,11 @@ def completed(recipe: Recipe, data: Dataset, registry: Registry, say: Callable[[
     config, names = inferred(recipe.model.architecture, data, recipe.model.config, registry)
     if names:
         say(f"inferred from {data.name}: {', '.join(names)}")
+    if isinstance(data.train.condition, Mapping) and "condition" not in config:
+        parts = ", ".join(data.train.condition)
+        say(
+            f"the parts {parts} of the conditions are not used: the model's config has no condition that describes them"
+        )
     return replace(recipe, model=replace(recipe.model, config=config))
 
 
@@ -74,7 +78,7 @@ def _check_unchanged(recipe: Recipe, checkpoint: Path) -> None:
         DataError: with the file.
     """
     try:
-        before = json.loads(weights.metadata(checkpoint)["recipe"])["data"].get("sha256", "")
+        before = json.loads(kept.metadata(checkpoint)["recipe"])["data"].get("sha256", "")
     except (AttributeError, KeyError, TypeError, ValueError):
         return  # the loop says what is wrong with it
     if before and recipe.data.sha256 and before != recipe.data.sha256:
@@ -96,6 +100,7 @@ def train_recipe(
     samples_every: int = 0,
     say: Callable[[str], None] = lambda text: None,
     stop: Callable[[], bool] = lambda: False,
+    processes: Processes | None = None,
 ) -> ModelCard | None:
     """Train and write a model folder, resuming from its checkpoint if there is one.
 
@@ -109,21 +114,17 @@ def train_recipe(
         samples_every: steps between files of samples in the folder ``samples``; 0 for none.
         say: receives progress messages, one line each.
         stop: called after each step; True writes a checkpoint and returns None.
+        processes: those that train the model together, in a folder that each can read; None for this one alone.
 
     Returns:
         the card of the finished model, or None if stopped early.
     """
     from zoo.training import loop
+    from zoo.training.processes import ALONE
     from zoo.training.sketching import Sketches
 
-    if loaded is not None:
-        source, data = loaded
-    else:
-        wanted = beginning(recipe, registry)
-        source, data, described = data_of(recipe.data, registry, say, wanted=wanted)
-        recipe = replace(recipe, data=described)
-        if described.path and wanted is None:
-            recipe = completed(recipe, data, registry, say)
+    processes = processes or ALONE
+    recipe, source, data = (recipe, *loaded) if loaded is not None else _loaded(recipe, registry, say)
     model = _initial_model(recipe, registry, device=device, say=say)
     data = fitted(data, model.event_shape, model.length)
     parameters = sum(p.numel() for p in model.parameters())
@@ -131,33 +132,56 @@ def train_recipe(
         f"{recipe.name}: {recipe.model.architecture}, {parameters:,} parameters, {len(data.train):,} samples of "
         f"{data.name}"
     )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write {folder}: {error.strerror}") from error
+    _make(folder)
     distillation = build_distillation(model, recipe, registry, device=device)
     if distillation is not None:
-        distillation.prepare(data, seed=recipe.training.seed, folder=folder, say=say)
-    checkpoint = folder / CHECKPOINT_FILE
+        with processes.leader_first():
+            distillation.prepare(data, seed=recipe.training.seed, folder=folder, say=say)
+    checkpoint = kept.checkpoint_in(folder, shard=recipe.training.shard)
     if checkpoint.exists():
         _check_unchanged(recipe, checkpoint)
         say(f"resuming from {checkpoint}")
-    look = Sketches(folder, data, samples_every).draw if samples_every else None
-    result = loop.train(model, data, recipe, checkpoint, distillation=distillation, report=report, look=look, stop=stop)
+    draws = samples_every and (processes.leads or recipe.training.shard)
+    look = Sketches(folder, data, samples_every, processes.leads).draw if draws else None
+    watched: dict[str, Any] = {"report": report, "look": look, "stop": stop}
+    result = loop.train(model, data, recipe, checkpoint, distillation=distillation, processes=processes, **watched)
     if result is None:
         return None
+    card = finished_card(model, recipe, registry, source, data)
+    if not processes.leads:
+        return card
+    if processes.size > 1 and recipe.training.shard:
+        model = _initial_model(recipe, registry, device=device, say=lambda text: None)  # a whole one
     if (state := result.training_state).step < recipe.training.steps:
         say(f"stopped at step {state.step:,}: the validation loss has not fallen since step {state.best_step:,}")
     weights.load_into(model, result.arrays, source="the trained model")
     model.eval()
     # from here on the model is complete, even if measuring it fails
-    card = replace(finished_card(model, recipe, registry, source, data), training=effort_of(state))
+    card = replace(card, training=effort_of(state))
     card = _write_folder(folder, card, result.arrays)
     card = _measured(card, folder, lambda: measure(model, data, recipe, distillation=distillation, say=say))
-    _keep_state(checkpoint)
+    kept.keep_state(checkpoint)
     if distillation is not None:
         distillation.finish(folder)
     return card
+
+
+def _loaded(recipe: Recipe, registry: Registry, say: Callable[[str], None]) -> tuple[Recipe, DataSource, Dataset]:
+    """The data that a recipe names, and the recipe with what they determine."""
+    wanted = beginning(recipe, registry)
+    source, data, described = data_of(recipe.data, registry, say, wanted=wanted)
+    recipe = replace(recipe, data=described)
+    if described.path and wanted is None:
+        recipe = completed(recipe, data, registry, say)
+    return recipe, source, data
+
+
+def _make(folder: Path) -> None:
+    """Make a folder, unless it is there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {error.strerror}") from error
 
 
 def _initial_model(recipe: Recipe, registry: Registry, *, device: str, say: Callable[[str], None]) -> GenerativeModel:
@@ -180,14 +204,6 @@ def _initial_model(recipe: Recipe, registry: Registry, *, device: str, say: Call
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"torch cannot use device {device!r} here: {str(error).splitlines()[0]}") from error
     return model
-
-
-def _keep_state(checkpoint: Path) -> None:
-    """Keep the last checkpoint under a name that says that the run has finished."""
-    try:
-        checkpoint.replace(checkpoint.with_name(STATE_FILE))
-    except OSError as error:
-        raise OutputError(f"cannot rename {checkpoint}: {error.strerror}") from error
 
 
 def _write_folder(folder: Path, card: ModelCard, arrays: Mapping[str, Array]) -> ModelCard:

@@ -23,13 +23,14 @@ class Sketches:
         folder: of the run; samples go into its folder ``samples``.
         data: the data, whose validation split has the conditions of the samples.
         every: steps between files.
+        writes: whether this process writes; others only take part in drawing, as a model kept in parts needs.
 
     Raises:
         OutputError: the folder cannot be made.
     """
 
-    def __init__(self, folder: Path, data: Dataset, every: int) -> None:
-        self.folder, self.data, self.every = folder / SAMPLES_FOLDER, data, every
+    def __init__(self, folder: Path, data: Dataset, every: int, writes: bool = True) -> None:
+        self.folder, self.data, self.every, self.writes = folder / SAMPLES_FOLDER, data, every, writes
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -57,6 +58,8 @@ class Sketches:
                 drawn = model.sample(n, condition=condition, seed=_SEED)
         finally:
             model.train(was_training)
+        if not self.writes:
+            return
         modality = self.data.modality
         suffix = default_suffix(model.event_shape, modality)
         extras = Extras(levels=self.data.levels, modality=modality, length=model.length)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import onnx_ir as ir
 import torch
 
 from zoo_onnx.translations.parts import Table, Traced, integers, like, op, part
@@ -40,9 +41,24 @@ def diff(
     return result
 
 
+def argsort(self: Traced, dim: int = -1, descending: bool = False) -> Traced:
+    """Where the smallest, the next, … of an axis stand; of equal ones the first first."""
+    length = op.Shape(self, start=dim % len(self.shape), end=dim % len(self.shape) + 1)
+    return op.TopK(self, length, axis=dim, largest=int(descending), sorted=1)[1]  # type: ignore[index,no-any-return]
+
+
+def eye(n: int, m: int | None = None, *, dtype: int = -1, **_: object) -> Traced:
+    """The identity matrix, or its first columns."""
+    matrix = op.ConstantOfShape(integers(n, n if m is None else m), value=ir.tensor([0.0], ir.DataType.FLOAT))
+    return op.EyeLike(matrix, dtype=dtype if dtype > 0 else ir.DataType.FLOAT)
+
+
 TABLE: Table = {
     aten.square.default: square,
     aten.rsub.Scalar: rsub,
     aten.movedim.int: movedim,
     aten.diff.default: diff,
+    aten.argsort.default: argsort,
+    aten.eye.default: eye,
+    aten.eye.m: eye,
 }

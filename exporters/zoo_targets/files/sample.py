@@ -162,13 +162,15 @@ class Model:
 
     def __init__(self, folder, providers=("CPUExecutionProvider",)):
         self.folder, self.providers, self.sessions = pathlib.Path(folder), list(providers), {}
+        self.temperature = None  # instead of the bundle's: what the normals of a model of one call are multiplied by
         require((self.folder / "manifest.json").is_file(), f"{folder} is not a bundle: it has no manifest.json")
         self.manifest = m = json.loads((self.folder / "manifest.json").read_text("utf-8"))
         readable = m["format"] in ({"name": "genzoo-bundle", "version": version} for version in (1, 2))
         require(readable, f"{folder} is of another format: {m['format']}")
         programs = [p for p in m["programs"].values() if p]
         later = "length" in m or "parts" in (m["condition"] or {}) or not m["programs"].get("sample")
-        later = later or any("condition_encoder" in p or isinstance(p.get("noise"), list) for p in programs)
+        fields = {"condition_encoder", "temperature"}
+        later = later or any(fields & {*p} or isinstance(p.get("noise"), list) for p in programs)
         require(m["format"]["version"] > 1 or not later, f"{folder} states what its format, version 1, does not have")
         encodes = any(p.get("condition_encoder") for p in programs)
         require(m["condition"] or not encodes, "it encodes a condition that the model does not have")
@@ -293,6 +295,10 @@ class Model:
         c = every[0]
         (session, takes), noises = self.graph(program["graph"]), program.get("noise") or []
         noises = [(noises, "normal")] if isinstance(noises, str) else [(z["name"], z["distribution"]) for z in noises]
+        own, tempers = self.temperature, program["kind"] == "direct" and {d for _, d in noises} == {"normal"}
+        fits = own is None or (tempers and 0 <= own < np.inf)
+        require(fits, "a temperature is a number, 0 or more, of a model that samples normals in one call")
+        scale = np.float32(program.get("temperature", 1) if own is None else own)
         for i, count, inputs, against, *others in self.batches(n, batch, *every):
             if fused:
                 key = {"seed": np.array(seed, np.uint64).view(np.int64), "first": np.array(i[0]), "n": np.array(count)}
@@ -303,7 +309,7 @@ class Model:
                     program, columns, i, seed, inputs, against, guidance, [*zip(others, weights, strict=True)]
                 )
             else:
-                z = {a: noise(d, seed, i, takes[a][1:], k) for k, (a, d) in enumerate(noises)}
+                z = {a: scale * noise(d, seed, i, takes[a][1:], k) for k, (a, d) in enumerate(noises)}
                 x = session.run(None, z | inputs)[0]
             parts.append(x[:count])
         require(all(np.isfinite(x).all() for x in parts), "some samples are not finite")
@@ -379,6 +385,7 @@ def main(cli, model):
     files = ("--class", "label", str, None), ("--table", "table", str, None), ("--score", "score", str, None)
     for flag, name, kind, value in (*options, *files, ("-o", "o", str, "samples.npy")):
         cli.add_argument(flag, dest=name, type=kind, default=value)
+    cli.add_argument("--temperature", type=float)
     cli.add_argument("--fused", action="store_true")
     for flag in ("--condition", "--negative"):
         cli.add_argument(
@@ -390,14 +397,13 @@ def main(cli, model):
         require(not (args.compose and (args.condition or args.label)), "--compose excludes --condition and --class")
         require(not (args.condition and args.label), "--condition and --class exclude each other")
         opened = model(args)
+        opened.temperature = args.temperature
         described = opened.manifest["condition"]
         condition = parts_from(described, args.condition) if args.condition else args.label
-        negative = args.negative and (
-            parts_from(described, args.negative) if "parts" in (described or ()) else args.negative[0]
-        )
+        many = "parts" in (described or ())
+        negative = args.negative and (parts_from(described, args.negative) if many else args.negative[0])
         pairs = [text.rpartition(":")[::2] for text in args.compose or ()]
         require(all(map(all, pairs)), "--compose takes a condition and its weight, CONDITION:WEIGHT")
-        many = "parts" in (described or ())
         compose = [(parts_from(described, c.split(";")) if many else c, float(w)) for c, w in pairs] or None
         if args.score:
             return print(*opened.log_prob(np.load(args.score), condition, args.seed), sep="\n")

@@ -31,6 +31,7 @@ from torch import Tensor
 
 from zoo.errors import ConfigError, ZooError
 from zoo.models.interface import GenerativeModel
+from zoo.models.sharing import of_batch
 from zoo.paths import GaussianPath
 from zoo.samplers.spacing import Spacing, spaced_times
 from zoo.training.distillation import Distillation
@@ -117,7 +118,7 @@ class Consistency(Distillation):
                 student.condition_tensor(condition, n), student.null_class, student.class_dropout
             )
         # every interval equally often, in every batch
-        index = ((torch.rand((), dtype=torch.float64) + torch.arange(n) / n) % 1.0 * (len(times) - 1)).long().numpy()
+        index = (of_batch(n, _spread) * (len(times) - 1)).long().numpy()
         here, there = (Levels.at(student.path, times[i], state) for i in (index, index + 1))
         noisy = here.alpha * state + here.sigma * torch.randn_like(state)
         # the student first: autocast would reuse weights that were cast without a gradient
@@ -131,6 +132,11 @@ class Consistency(Distillation):
         # no root of 0, whose slope is infinite
         distance: Tensor = (squared + max(self.huber, 1e-8) ** 2).sqrt() - self.huber
         return (distance / here.place.flatten()).mean()
+
+
+def _spread(n: int) -> Tensor:
+    """``n`` numbers in [0, 1), 1/n apart."""
+    return (torch.rand((), dtype=torch.float64) + torch.arange(n) / n) % 1.0
 
 
 def trajectory(path: GaussianPath, steps: int, spacing: Spacing) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from zoo.models.sharing import var_mean
 from zoo.overriding import override
 from zoo_flows.transforms.affine import FrozenAffine
 from zoo_flows.transforms.base import Transform, constant_log_det
@@ -79,8 +80,7 @@ class BatchNorm(Transform):
 
     def _of(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of a batch."""
-        values = x.transpose(0, 1).flatten(1)
-        variance, mean = torch.var_mean(values, dim=1, correction=0)
+        variance, mean = var_mean(x)
         return mean.reshape(self.mean.shape), variance.reshape(self.mean.shape)
 
     def _log_scale(self, variance: Tensor) -> Tensor:

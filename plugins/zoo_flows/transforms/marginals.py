@@ -75,7 +75,8 @@ class Marginals(Transform):
             knots, heights = make(values[:, column], count, self.pieces, f"column {column}")
             fill = np.linspace(knots[-2], knots[-1], self.knots.shape[1] - len(knots) + 2)[1:-1]
             self._place(column, knots, heights, fill)
-            self.tails[column] = 1.0 / float(values[:, column].std())
+            # of a category that is the only one, nothing says how wide it is
+            self.tails[column] = 1.0 / (float(values[:, column].std()) or 1.0)
 
     def _place(
         self, column: int, knots: NDArray[np.float64], heights: NDArray[np.float64], fill: NDArray[np.float64]

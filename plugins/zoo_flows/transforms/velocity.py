@@ -124,7 +124,7 @@ def unit_vectors(x: Tensor) -> Tensor:
 
 def random_signs(x: Tensor) -> Tensor:
     """One direction ``[1, n, d]`` for each of ``x`` ``[n, d]``, of components ±1 (Hutchinson 1990)."""
-    return torch.randint(0, 2, (1, *x.shape), device=x.device).to(x.dtype) * 2.0 - 1.0
+    return (torch.randint(0, 2, x.shape, device=x.device).to(x.dtype) * 2.0 - 1.0).unsqueeze(0)
 
 
 def _features(t: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ constexpr const char* usage = R"(usage: sample [options]
                     and --guidance: a class, the numbers of a vector, or PART=VALUE;PART=VALUE
   --table NAME      step table, such as ddim-20 [the model's own choice]
   --guidance W      weight of classifier-free guidance [the table's]
+  --temperature T   what the noise of a model of one call is multiplied by [the bundle's own]
   --fused           run the graph that contains the whole sampler
   --score FILE.npy  print log-densities of data, in nats, of models that score in one call
   -o FILE.npy       where samples go [samples.npy]
@@ -104,6 +105,8 @@ Arguments parse(std::vector<std::string> given) {
       found.options.table = value;
     else if (option == "--guidance")
       found.options.guidance = real(option, value);
+    else if (option == "--temperature")
+      found.options.temperature = static_cast<float>(real(option, value));
     else if (option == "--score")
       found.score = value;
     else if (option == "-o")

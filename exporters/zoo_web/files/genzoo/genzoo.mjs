@@ -20,7 +20,7 @@ import { Conditions, checkCondition, conditionNames, conditionOf, evenly, feedsO
 import { batchesOf, checkFinite, count, dequantised, filled, inDataUnits } from "./data.mjs";
 import { ZooError } from "./errors.mjs";
 import { readSafetensors } from "./files.mjs";
-import { Stream, keyOf, noisesOf, normal, randomSeed } from "./noise.mjs";
+import { Stream, keyOf, noisesOf, normal, randomSeed, tempered } from "./noise.mjs";
 import { evaluations, guided, rest, tablesOf } from "./tables.mjs";
 
 export { labelsOf } from "./conditions.mjs";
@@ -103,6 +103,8 @@ export class Model {
    * @param {*} [options.negative] condition to guide away from, instead of the null class or the nulls of all parts
    * @param {Array<[*, number]>} [options.compose] conditions and their weights, instead of `condition` and `guidance`: the
    *     output is F_other + Σ w·(F_condition - F_other), of which guidance is the case of one condition
+   * @param {number} [options.temperature] what the normals of a model that samples in one call are multiplied by; by
+   *     default the bundle's own. Log-densities know nothing of it
    * @param {boolean} [options.fused] run the bundle's fused graph, a whole run in one call; it has no options
    * @param {number} [options.batchSize] samples in one call of a graph
    * @param {(done: number, total: number) => void} [options.progress] called after each call of a graph
@@ -111,13 +113,14 @@ export class Model {
    * @param {AbortSignal} [options.signal] stops between two calls of a graph
    * @returns {Promise<{data: Float32Array, shape: number[], seed: number|bigint}>} in data units; shape [n, ...event]
    */
-  async sample(n, { seed = randomSeed(), condition, batchSize, progress, signal, fused = false, ...options } = {}) {
+  async sample(n, { seed = randomSeed(), condition, temperature, batchSize, progress, signal, fused = false, ...options } = {}) {
     if (!Number.isInteger(n) || n < 1) throw new ZooError(`the number of samples is a whole number, 1 or more, not ${n}`);
     keyOf(seed);
     const program = this.manifest.programs[fused ? "fused" : "sample"];
     if (!this.manifest.programs.sample) throw new ZooError(`${this.name} only scores data: it cannot sample`);
     if (!program) throw new ZooError(`${this.name} has no fused graph`, "Export it with --fused.");
     const composed = composition(condition, options), further = composed.slice(1).map(([, weight]) => weight);
+    const scale = tempered(program, temperature);
     const table = this._choices(program, options), asked = composed.map(([each]) => conditionOf(this, each, n));
     const other = this._other(program, table, options.negative, asked[0], n, further);
     const even = evenly(other, ...asked), batches = batchesOf(n, this._batchSize(batchSize)), encoded = [];
@@ -127,7 +130,7 @@ export class Model {
     for (const [first, end] of batches) {
       const [other, condition, ...others] = encoded.map((each) => each?.part(first, end, this._rows(end - first)));
       const more = others.map((each, i) => [each, further[i]]);
-      const part = { first, n: end - first, seed, condition, other, more, preview: options.preview };
+      const part = { first, n: end - first, seed, scale, condition, other, more, preview: options.preview };
       const how = { direct: "_direct", iterate: "_iterate", fused: "_fused" }[program.kind];
       data.set((await this[how](program, run, part, table)).subarray(0, part.n * this.size), first * this.size);
     }
@@ -172,11 +175,12 @@ export class Model {
   // -- programs -------------------------------------------------------------------------------------------------------
 
   /** One call: noise in, samples out. */
-  async _direct({ graph, noise }, run, { first, n, seed, condition }) {
+  async _direct({ graph, noise }, run, { first, n, seed, scale, condition }) {
     const { inputs, outputs: [output] } = this._bundle.graph(graph), m = this._rows(n), feeds = {};
     for (const { name, draw } of noisesOf(noise)) {
       const shape = inputs.find((port) => port.name === name).shape.slice(1), size = count(shape);
-      feeds[name] = this._tensor(filled(draw(seed, n, size, first), size, m), [m, ...shape]);
+      const drawn = draw(seed, n, size, first), z = scale === 1 ? drawn : drawn.map((each) => scale * each);
+      feeds[name] = this._tensor(filled(z, size, m), [m, ...shape]);
     }
     Object.assign(feeds, this._conditions([condition], [m]));
     return (await run(feeds, [output.name]))[output.name].data;

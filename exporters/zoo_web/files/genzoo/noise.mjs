@@ -112,5 +112,13 @@ export function noisesOf(noise) {
   });
 }
 
+/** What the normals of a program are multiplied by: its own temperature, or the one that is asked for. */
+export function tempered({ kind, noise, temperature = 1 }, asked) {
+  if (asked === undefined || asked === null) return Math.fround(temperature);
+  const normals = kind === "direct" && (typeof noise === "string" || (noise ?? []).every(({ distribution }) => distribution === "normal"));
+  if (!(normals && Number.isFinite(asked) && asked >= 0)) throw new ZooError("a temperature is a number, 0 or more, of a model that samples normals in one call");
+  return Math.fround(asked);
+}
+
 /** A seed short enough to be written down. */
 export function randomSeed() { return globalThis.crypto.getRandomValues(new Uint32Array(1))[0]; }

@@ -1,5 +1,5 @@
 /**
- * What `--condition` stands for: a file, or the named parts of a condition, each a file or a value.
+ * What `--condition`, `--negative` and `--compose` stand for: a file, or the named parts of a condition, each a file or a value.
  *
  * @license Apache-2.0
  */
@@ -32,6 +32,17 @@ export function conditionFrom(condition, texts, option) {
     values[name] = valueOf(part, text.slice(at + 1), option);
   }
   return values;
+}
+
+/** What `--compose` stands for: pairs of a condition and its weight, which the last colon separates. */
+export function compositionFrom(condition, texts) {
+  return texts.map((text) => {
+    const at = text.lastIndexOf(":"), stated = text.slice(0, Math.max(at, 0)), weight = text.slice(at + 1);
+    if (!stated || weight.trim() === "" || !Number.isFinite(Number(weight))) {
+      throw new ZooError(`--compose takes a condition and its weight, CONDITION:WEIGHT, not ${text}`);
+    }
+    return [conditionFrom(condition, condition?.parts ? stated.split(";") : [stated], "compose"), Number(weight)];
+  });
 }
 
 /** All parts of one JSON file, by their names; other fields of it are left alone. */

@@ -8,7 +8,7 @@
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 
-import { conditionFrom } from "./given.mjs";
+import { compositionFrom, conditionFrom } from "./given.mjs";
 import { ZooError, open, randomSeed } from "./index.mjs";
 
 const HELP = `usage: node sample.mjs [options]
@@ -22,6 +22,9 @@ const HELP = `usage: node sample.mjs [options]
   --table NAME         step table, such as ddim-20 [the model's own choice]
   --guidance W         weight of classifier-free guidance; 1 is none [as in the table]
   --negative V         condition to guide away from, as for --class or --condition [the model's null]
+  --compose V:WEIGHT   one of several conditions with weights, once for each, instead of --condition, --class, --vector
+                       and --guidance: a class, the numbers of a vector, or PART=V;PART=V
+  --temperature T      what the noise of a model of one call is multiplied by [the bundle's own]
   --fused              run the bundle's fused graph
   -o, --output FILE    .npy or .json [JSON on stdout]
   --bundle FOLDER      another bundle [the one of this package]
@@ -36,8 +39,9 @@ const OPTIONS = {
   fused: { type: "boolean" },
   condition: { type: "string", multiple: true },
   negative: { type: "string", multiple: true },
+  compose: { type: "string", multiple: true },
   ...Object.fromEntries(
-    ["seed", "class", "vector", "table", "guidance", "bundle", "runtime", "threads"].map((name) => [name, { type: "string" }]),
+    ["seed", "class", "vector", "table", "guidance", "temperature", "bundle", "runtime", "threads"].map((name) => [name, { type: "string" }]),
   ),
 };
 
@@ -80,14 +84,17 @@ async function main() {
   const model = await open({ folder: values.bundle, runtime: values.runtime, threads });
   const { condition: described } = model.manifest, from = (option) => values[option] && conditionFrom(described, values[option], option);
   if (values.condition && (values.class ?? values.vector) !== undefined) throw new ZooError("--condition excludes --class and --vector");
+  if (values.compose && (values.condition ?? values.class ?? values.vector) !== undefined) throw new ZooError("--compose excludes --condition, --class and --vector");
   const begun = performance.now();
   const { data, shape } = await model.sample(n, {
     seed,
     condition: from("condition") ?? values.class ?? values.vector?.split(",").map((v) => number("vector", v)),
     negative: from("negative"),
+    compose: values.compose && compositionFrom(described, values.compose),
     table: values.table,
     fused: values.fused,
     guidance: values.guidance === undefined ? undefined : number("guidance", values.guidance),
+    temperature: values.temperature === undefined ? undefined : number("temperature", values.temperature),
     progress: process.stderr.isTTY ? (done, total) => process.stderr.write(`\r${done}/${total}${done === total ? "\n" : ""}`) : undefined,
   });
   const seconds = (performance.now() - begun) / 1000;

@@ -53,7 +53,7 @@ class Model {
   /// `n` samples, float32 [n, *event] in data units. Sample i is the same alone or among a thousand. Throws Error.
   Array sample(std::size_t n, const SampleOptions& options = {}) const {
     if (!manifest_.sample) throw Error(manifest_.name + " only scores data: it cannot sample");
-    const Program& program = options.fused ? fused() : *manifest_.sample;
+    const Program& program = tempering(options.fused ? fused() : *manifest_.sample, options);
     const Shape shape = with(checked(n), manifest_.event_shape);
     std::optional<StepTable> table;
     if (!options.fused && program.kind == "iterate") {
@@ -88,7 +88,7 @@ class Model {
     for (const Batch& batch : batches(n, options.batch)) {
       const std::vector<float> part = options.fused ? run_fused(program, batch, given, options.seed)
                                       : table       ? iterate(program, *table, batch, given, options.seed, further)
-                                                    : direct(program, batch, given, options.seed);
+                                                    : direct(program, batch, given, options);
       x.values.insert(x.values.end(), part.begin(), part.begin() + static_cast<std::ptrdiff_t>(batch.count * size));
     }
     for (std::size_t i = 0; i < x.values.size(); ++i)
@@ -279,7 +279,7 @@ class Model {
 
   /// x = graph(noise, condition)
   std::vector<float> direct(const Program& program, const Batch& batch, const std::vector<Conditions>& given,
-                            std::uint64_t seed) const {
+                            const SampleOptions& options) const {
     const Graph& graph = manifest_.graphs.at(program.graph);
     if (program.noises.empty()) throw Error("the program that samples takes no noise");
     std::vector<std::vector<float>> drawn(program.noises.size());  // tensors refer to the numbers
@@ -290,9 +290,9 @@ class Model {
       const std::size_t size = count(shape);
       drawn[k].resize(batch.filled * size);
       for (std::size_t i = 0; i < batch.filled; ++i)
-        noise::draw(program.noises[k].distribution, seed, static_cast<std::uint32_t>(batch.sample(i)), size,
+        noise::draw(program.noises[k].distribution, options.seed, static_cast<std::uint32_t>(batch.sample(i)), size,
                     static_cast<std::uint32_t>(k), drawn[k].data() + i * size);
-      feeds.emplace(port.name, Tensor(drawn[k], with(batch.size(), shape)));
+      feeds.emplace(port.name, Tensor(tempered(drawn[k], program, options), with(batch.size(), shape)));
     }
     Fed fed;
     feed_conditions(feeds, fed, first_of(given), batch, {});

@@ -64,6 +64,7 @@ struct Program {
   std::string condition_encoder;   // the graph that encodes conditions, or empty
   std::uint64_t steps = 50;
   float shift = 0, scale = 1;
+  float temperature = 1;  // what normals are multiplied by, unless another is asked for
   std::optional<float> data_min, data_max;
   std::optional<std::int32_t> null_class;
 };
@@ -143,6 +144,7 @@ inline Program program(const json::Value& value) {
   if (value.find("null_class")) found.null_class = static_cast<std::int32_t>(size_of(value.at("null_class")));
   found.shift = number("shift", 0);
   found.scale = number("scale", 1);
+  found.temperature = number("temperature", 1);
   found.data_min = bound("data_min");
   found.data_max = bound("data_max");
   return found;
@@ -262,7 +264,7 @@ inline void check_first(const json::Value& value) {
   for (const char* name : {"sample", "log_prob", "fused"})
     if (const auto* program = value.at("programs").find(name)) {
       const auto* noise = program->find("noise");
-      later = later || program->find("condition_encoder") || (noise && noise->is_list());
+      later = later || program->find("condition_encoder") || program->find("temperature") || (noise && noise->is_list());
     }
   if (later) throw Error("it states what its format, version 1, does not have");
 }

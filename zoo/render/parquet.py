@@ -1,0 +1,175 @@
+"""Parquet files: columns of numbers, words and fixed lists; needs pyarrow."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zoo.arrays import Array
+from zoo.errors import DataError, MissingDependencyError
+from zoo.modality import Table, Text
+from zoo.render import tables, text
+
+if TYPE_CHECKING:
+    from zoo.modality import Modality
+    from zoo.render.files import Extras
+
+#: key of the metadata that says how samples were drawn, and of a column that says the shape of its lists
+_ABOUT, _SHAPE = b"genzoo", b"shape"
+
+
+def _arrow(what: str) -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingDependencyError("pyarrow", what, extra="tables") from error
+    return pyarrow
+
+
+def encoded(columns: Mapping[str, Any], about: Mapping[str, object]) -> bytes:
+    """The content of a file with arrays ``[rows, ...]``, or lists of texts and numbers, by name.
+
+    The rows of an array of more dimensions become lists of a fixed length, whose shape the column states.
+    """
+    arrow = _arrow("write Parquet files")
+    fields, arrays = [], []
+    for name, values in columns.items():
+        array, shape = _column(arrow, values)
+        fields.append(arrow.field(name, array.type, metadata={_SHAPE: json.dumps(shape)} if shape else None))
+        arrays.append(array)
+    metadata = {_ABOUT: json.dumps(dict(about))} if about else None
+    buffer = io.BytesIO()
+    arrow.parquet.write_table(arrow.table(arrays, schema=arrow.schema(fields, metadata=metadata)), buffer)
+    return buffer.getvalue()
+
+
+def _column(arrow: Any, values: Any) -> tuple[Any, Sequence[int]]:
+    """A column, and the shape of its rows if they are lists."""
+    if not isinstance(values, np.ndarray):
+        return arrow.array(values), ()
+    if values.ndim <= 1:
+        return arrow.array(np.ascontiguousarray(values)), ()
+    shape = values.shape[1:]
+    flat = arrow.array(np.ascontiguousarray(values).reshape(-1))
+    return arrow.FixedSizeListArray.from_arrays(flat, int(np.prod(shape))), shape
+
+
+def write(samples: Array, extras: Extras) -> bytes:
+    """Samples as columns: those of a table by their headings, a text, a vector's numbers, or lists; then conditions."""
+    from zoo.render.files import named
+
+    if isinstance(extras.modality, Table):
+        columns = _of_table(samples, extras.modality)
+    elif isinstance(extras.modality, Text) and samples.ndim == 2:
+        columns = {"text": text.texts(samples, extras.modality)}
+    elif samples.ndim == 2:
+        columns = {f"x{i}": samples[:, i] for i in range(samples.shape[1])}
+    else:
+        columns = {"samples" if samples.ndim > 1 else "x": samples}
+    if extras.length is not None:
+        columns["length"] = np.asarray(extras.length.lengths(samples))
+    for name, values in named(extras.condition, len(samples)).items():
+        columns |= _of_condition(name, values, len(samples), extras)
+    return encoded(columns, extras.about)
+
+
+def _of_condition(name: str, values: Array, n: int, extras: Extras) -> dict[str, Any]:
+    """The columns of a condition, as of a .csv file: words of classes, the user's own columns that were given."""
+    if name == "condition" and values.ndim == 2:
+        headings = extras.labels if isinstance(extras.modality, Table) else ()
+        if len(headings) != values.shape[1]:
+            headings = [f"condition{i}" for i in range(values.shape[1])]
+        return {heading: values[:, i] for i, heading in enumerate(headings)}
+    if name == "condition" and extras.labels:
+        return {name: [str(extras.labels[int(value)]) for value in values]}
+    whole = values if values.ndim and len(values) == n else np.broadcast_to(values, (n, *values.shape))
+    return {name: whole}
+
+
+def _of_table(samples: Array, table: Table) -> dict[str, Any]:
+    """Columns of numbers, and of words and dates as texts; missing cells are null."""
+    headings, rows = tables.texts(samples, table)
+    described = {column.name: column for column in table.columns}
+    columns: dict[str, Any] = {}
+    for i, heading in enumerate(headings):
+        cells = [row[i] for row in rows]
+        column = described[heading]
+        if column.values or column.date:
+            columns[heading] = [cell or None for cell in cells]
+        else:
+            whole = column.grain is not None and float(column.grain).is_integer()
+            columns[heading] = [None if not cell else int(cell) if whole else float(cell) for cell in cells]
+    return columns
+
+
+def read(path: Path, event_shape: tuple[int, ...] | None = None, modality: Modality | None = None) -> dict[str, Array]:
+    """Samples and conditions of a file: of a table by its headings, else as :func:`write` writes them.
+
+    Raises:
+        DataError: it is damaged, or holds no such columns.
+    """
+    arrow = _arrow(f"read {path}")
+    try:
+        table = arrow.parquet.read_table(path)
+        columns = {field.name: _values(table.column(field.name), field) for field in table.schema}
+    except (arrow.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{path} is not a Parquet file that can be read: {error}") from error
+    conditions = {name: np.asarray(v) for name, v in columns.items() if name.startswith("condition")}
+    arrays = _conditions(conditions)
+    others = {name: values for name, values in columns.items() if name not in conditions and name != "length"}
+    if isinstance(modality, Table):
+        cells = {name: list(map(_cell, values)) for name, values in others.items()}
+        return {"samples": tables.numbers(cells, modality, str(path)), **arrays}
+    if isinstance(modality, Text) and "text" in others and event_shape is not None:
+        return {"samples": text.numbers(list(others["text"]), modality, event_shape[0], str(path)), **arrays}
+    if event_shape is None:
+        return arrays
+    return {"samples": _samples(others, event_shape, path), **arrays}
+
+
+def _values(column: Any, field: Any) -> Any:
+    """The values of a column: an array, of lists of one length ``[rows, *shape]``, or a list of other things."""
+    import pyarrow
+
+    if pyarrow.types.is_fixed_size_list(field.type):
+        shape = json.loads((field.metadata or {}).get(_SHAPE, f"[{field.type.list_size}]"))
+        return column.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(len(column), *shape)
+    plain = pyarrow.types.is_integer(field.type) or pyarrow.types.is_floating(field.type)
+    return column.to_numpy() if plain and column.null_count == 0 else column.to_pylist()
+
+
+def _conditions(columns: Mapping[str, Array]) -> dict[str, Array]:
+    """``condition`` and ``condition/<part>``; columns condition0, condition1, ... are one vector."""
+    arrays = {name: values for name, values in columns.items() if name == "condition" or "/" in name}
+    numbered = [values for name, values in columns.items() if name not in arrays]
+    return {"condition": np.stack(numbered, axis=1), **arrays} if numbered else arrays
+
+
+def _samples(columns: Mapping[str, Any], event_shape: tuple[int, ...], path: Path) -> Array:
+    if set(columns) == {"samples"}:
+        return np.asarray(columns["samples"]).reshape(-1, *event_shape)
+    wrong = [name for name, values in columns.items() if not isinstance(values, np.ndarray) or values.ndim != 1]
+    if wrong or len(columns) != int(np.prod(event_shape)):
+        told = f"column {wrong[0]!r} is none of numbers" if wrong else f"it has {len(columns)} columns of data"
+        raise DataError(f"{path} holds no events of shape {event_shape}: {told}")
+    return np.stack(list(columns.values()), axis=1).reshape(-1, *event_shape)
+
+
+def _cell(value: object) -> str:
+    """A cell as text, as of a .csv file."""
+    if value is None:
+        return ""
+    return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
+
+
+def about(path: Path) -> dict[str, Any]:
+    """How the samples of a file were drawn; empty if it does not say."""
+    metadata = _arrow(f"read {path}").parquet.read_schema(path).metadata or {}
+    values = json.loads(metadata.get(_ABOUT, b"{}"))
+    return values if isinstance(values, dict) else {}
