@@ -22,8 +22,8 @@ from zoo.data import Dataset, Split, fitted
 from zoo.models.interface import GenerativeModel, Objective
 from zoo.training import checkpoint
 from zoo.training.checkpoint import TrainingState
+from zoo.training.clock import Clock
 from zoo.training.distillation import Distillation
-from zoo.training.effort import Clock
 from zoo.training.fit import check_fit
 from zoo.training.log import LOG_FILE, Line, Log
 from zoo.training.optimizers import optimizer_of
@@ -107,14 +107,13 @@ def train(
         at = settings.at(training_state.step)
         loss = _step(model, run.average, run.optimizer, data, at, training_state.step, distillation, path, run.replicas)
         training_state.step += 1
-        clock.read()
         last, validation = training_state.step == settings.steps, None
         if settings.evaluate_every and (last or training_state.step % settings.evaluate_every == 0):
             validation = run.evaluate(data, loss, distillation)
             last = last or run.exhausted
-            clock.read()
         if log is not None and (last or validation is not None or training_state.step % settings.log_every == 0):
             log.add(_logged(settings, training_state.step, loss, validation))
+        clock.read()
         if report is not None:
             report(training_state, loss, validation)
         if look is not None:
