@@ -31,11 +31,11 @@ error where there is one.
 MADE = {
     "digits-nsf": "-n 20",
     "emoji-text": "--condition prompt='smiling face with sunglasses' -n 8",
-    "maze-policy": "--condition picture=maze.png --condition place=0.08,0.5 -n 8",
+    "maze-policy": "--condition picture=docs/images/maze.png --condition place=0.103,0.610 -n 8",
     "mnist-glow": "-n 20",
     "mnist-unet": "-n 20",
     "mnist-unet-consistency": "-n 20",
-    "slcp-posterior": "--condition=1.2,0.4,0.9,-0.3,2.2,0.8,1.6,0.1 -n 1000",
+    "slcp-posterior": "--condition points=1.2,0.4,0.9,-0.3,2.2,0.8,1.6,0.1 -n 1000",
     "spoken-digits-unet1d": "-n 4",
     "two-moons-posterior": "--condition=-0.6397,0.1623 -n 1000",
 }
