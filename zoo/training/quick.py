@@ -52,6 +52,7 @@ class TrainingOptions(TypedDict, total=False):
     patience: int
     log_every: int
     changes: Sequence[Mapping[str, object]]
+    shard: bool
 
 
 def train(
