@@ -1,8 +1,8 @@
 """In-place operators of a traced program as operators that give a new tensor, where nobody can tell the difference.
 
 ``total += log_det`` is an operator that has no translation, and one of them is enough for torch's exporter to trace
-the whole program again in order to remove it, which takes longer than all the rest. Where the tensor that it changes
-is seen by nobody else, before or after, ``total = total + log_det`` is the same.
+the whole program again in order to remove it, which takes longer than all the rest. Where nothing else shares the
+memory of the tensor that it changes, ``total = total + log_det`` is the same.
 """
 
 from __future__ import annotations
@@ -39,8 +39,11 @@ def rewritten(graph: fx.Graph) -> int:
     places, count = {node: place for place, node in enumerate(graph.nodes)}, 0
     for node in graph.nodes:
         target = _counterpart(node)
-        if target is not None and _unseen(node.args[0], node, places):
+        tensor = node.args[0] if target is not None else None
+        if isinstance(tensor, fx.Node) and _unseen(tensor, node, places):
             node.target = target
+            for user in [each for each in tensor.users if places[each] > places[node]]:
+                user.replace_input_with(tensor, node)  # which see what was written
             count += 1
     return count
 
@@ -59,19 +62,18 @@ def _counterpart(node: fx.Node) -> Any:
     name = operator._schema.name.partition("::")[2]
     if written != [operator._schema.arguments[0].name] or not name.endswith("_") or name.startswith("_"):
         return None
-    types = {each.meta["val"].dtype for each in node.all_input_nodes if isinstance(each.meta.get("val"), torch.Tensor)}
-    if len(types) > 1:
+    values = [each.meta.get("val") for each in node.all_input_nodes]
+    types = {each.dtype for each in values if isinstance(each, torch.Tensor)}
+    written_type = values[0].dtype if isinstance(values[0], torch.Tensor) else None
+    # indices, and whole numbers beside floating ones, change no type
+    if types != {written_type} and {each for each in types if each.is_floating_point} != {written_type}:
         return None
     return getattr(getattr(aten, name[:-1], None), operator._overloadname, None)
 
 
-def _unseen(tensor: Any, writer: fx.Node, places: dict[fx.Node, int]) -> bool:
-    """Whether a tensor is new where it is made, and all others that use it have done so before, and keep no view."""
-    return (
-        isinstance(tensor, fx.Node)
-        and _is_new(tensor)
-        and all(user is writer or (places[user] < places[writer] and _is_new(user)) for user in tensor.users)
-    )
+def _unseen(tensor: fx.Node, writer: fx.Node, places: dict[fx.Node, int]) -> bool:
+    """Whether a tensor is new where it is made, and all that have used it before it is written to keep no view."""
+    return _is_new(tensor) and all(_is_new(user) for user in tensor.users if places[user] < places[writer])
 
 
 def _is_new(node: fx.Node) -> bool:

@@ -107,7 +107,7 @@ class ZukoFlow(_ZukoModel):
 
         noise = self.drawn_noises(self.noises, 0, _DRAWN)
         with replaced((transforms, "bisection", noted)), torch.no_grad():
-            self.draw(noise, any_condition(self, _DRAWN))
+            self.draw(noise, any_condition(self, _DRAWN, torch.Generator().manual_seed(0)))
         share, bound = max(beyond, default=(0.0, 0.0))
         if share < _MISSED:
             return None

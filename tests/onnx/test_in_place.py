@@ -37,6 +37,30 @@ def written_into_a_view(x):
     return y
 
 
+def written_by_index(x):
+    y = torch.zeros(4, 4)
+    rows, columns = torch.tensor([0, 1, 2, 2]), torch.tensor([1, 2, 3, 0])
+    y[rows, columns] = x[0]
+    before = y.sum()
+    y[torch.arange(4), torch.arange(4)] = 1.0
+    return x @ y + before
+
+
+def viewed_after(x):
+    y = x.exp()
+    y += 1
+    first = y[:, :2]
+    return torch.cat([first.sin(), y[:, 2:]], 1)
+
+
+def viewed_and_written_after(x):
+    y = x.exp()
+    y += 1
+    first = y[:, :2]
+    first *= 3
+    return y
+
+
 def viewed_before(x):
     y = x + 1
     view = y[:, :2]
@@ -89,8 +113,8 @@ def split(x):
     return torch.cat([first, second], 1)
 
 
-REWRITTEN = [total, used_before, chained, by_another_name, kept]
-LEFT = [viewed_before, a_view_itself, written_into_a_view, of_two_types, into_double, split]
+REWRITTEN = [total, used_before, chained, by_another_name, kept, written_by_index, viewed_after, of_two_types]
+LEFT = [viewed_before, viewed_and_written_after, a_view_itself, written_into_a_view, into_double, split]
 
 
 def program_of(function):

@@ -138,6 +138,7 @@ CASES = {
         (lambda x: x @ torch.eye(3, dtype=x.dtype), row(3, -1, 2)),
         (lambda x: (x.reshape(-1, 1, 1) * torch.eye(2, dtype=torch.int64).unsqueeze(0)).flatten(1), row(3)),
     ],
+    aten.ger.default: [(lambda x: x @ torch.ger(x[0], x[0].flip(0) + 1), row(3, -1, 2))],
     aten.eye.m: [(lambda x: x @ torch.eye(3, 5, dtype=x.dtype), row(3, -1, 2))],
 }
 #: an error relative to float64 that rounding alone explains

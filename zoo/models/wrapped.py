@@ -217,17 +217,16 @@ def tried(wrapped: Wrapped) -> None:
                 raise ConfigError(f"{wrapped.named} scores two events by a tensor of shape {tuple(scored.shape)}")
 
 
-def any_condition(model: Wrapped, n: int) -> ReceivedCondition:
-    """Zeros as the condition of ``n`` samples, as the model gets it."""
+def any_condition(model: Wrapped, n: int, generator: torch.Generator | None = None) -> ReceivedCondition:
+    """Zeros, or with a generator normals where a part has numbers, as the condition of ``n`` samples."""
     if model.condition is None:
         return None
-    types = {"int32": torch.int32, "float32": torch.float32}
-    parts = {
-        part.name: torch.zeros(
-            n, *(size if isinstance(size, int) else 1 for size in part.shape), dtype=types[part.dtype]
-        )
-        for part in model.condition.parts
-    }
+    parts = {}
+    for part in model.condition.parts:
+        shape = (n, *(size if isinstance(size, int) else 1 for size in part.shape))
+        numbers = part.dtype == "float32" and generator is not None
+        drawn = torch.randn(shape, generator=generator) if numbers else torch.zeros(shape)
+        parts[part.name] = drawn.to({"int32": torch.int32, "float32": torch.float32}[part.dtype])
     value = parts if model.takes_parts else next(iter(parts.values()))
     received: ReceivedCondition = model.received_condition(value, n)
     return received

@@ -53,6 +53,11 @@ def eye(n: int, m: int | None = None, *, dtype: int = -1, **_: object) -> Traced
     return op.EyeLike(matrix, dtype=dtype if dtype > 0 else ir.DataType.FLOAT)
 
 
+def ger(self: Traced, vec2: Traced) -> Traced:
+    """The products of all pairs of two vectors' numbers."""
+    return op.Mul(op.Unsqueeze(self, integers(1)), op.Unsqueeze(vec2, integers(0)))
+
+
 TABLE: Table = {
     aten.square.default: square,
     aten.rsub.Scalar: rsub,
@@ -61,4 +66,5 @@ TABLE: Table = {
     aten.argsort.default: argsort,
     aten.eye.default: eye,
     aten.eye.m: eye,
+    aten.ger.default: ger,
 }
