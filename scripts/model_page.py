@@ -49,8 +49,9 @@ VERDICT = {
     "the eight parts need no bridges.",
     "emoji-text": "Hearts, faces, food and flags from words, in two styles. Animals and people melt, and of words that "
     "it has not seen together it gets one emoji in five right, where chance is one in twenty.",
-    "maze-policy": "Takes either gap of a wall where a regression goes between them. It knows mazes of this kind "
-    "alone: three walls with two gaps each.",
+    "maze-policy": "Takes either gap of a wall where a regression goes between them, and arrives in 94% of mazes "
+    "where that arrives in 35%. Sometimes it touches the edge of a gap and has to plan again. It knows mazes of this "
+    "kind alone: three walls with two gaps each.",
     "mnist-glow": "Exact likelihoods of pictures. It samples at a temperature of 0.7: at 1, which is its density, many "
     "samples are hard to read. For digits to look at, take "
     "mnist-unet.",
@@ -64,7 +65,7 @@ VERDICT = {
     "names-masked": "Names that can be spoken; about a third stand in the training data.",
     "pinwheel-realnvp": "Both directions take one pass. In the middle, where the arms meet, samples blur.",
     "slcp-posterior": "Four modes for any four points, from 100,000 simulations, each seen in all orders of its "
-    "points.",
+    "points. It is a little too sure: regions that should hold 90% hold 87%.",
     "spoken-digits-unet1d": "Half a second of speech at 8 kHz. It knows two speakers, and one in seven is misheard.",
     "two-moons-posterior": "The posterior of any observation at once, exact densities included, from 100,000 "
     "simulations. 17 of 1,000 samples lie beside the crescents, where the posterior is 0.",
@@ -103,6 +104,8 @@ def page(cards: list[ModelCard]) -> str:
 def section(card: ModelCard) -> str:
     """What the page says of a model."""
     line = f"zoo run {card.name} {MADE.get(card.name, '-n 1000')} --seed 0 -o {card.name}"
+    if len(line) > 110:
+        line = line.replace(" --seed", " \\\n    --seed")
     pictures = [f"{PICTURES}/{card.name}{end}" for end in (".png", ".gif", "-calibration.png")]
     pictures = [each for each in pictures if (ROOT / "docs" / each).exists()]
     suffix = (
