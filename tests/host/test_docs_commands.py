@@ -108,6 +108,9 @@ def files_of(page, folder):
 
         torch.manual_seed(0)
         save_file(zuko.flows.MAF(2, transforms=1, hidden_features=[8]).state_dict(), folder / "flow.safetensors")
+    if page == "models":
+        (folder / "docs" / "images").mkdir(parents=True)
+        shutil.copy(DOCS / "images" / "maze.png", folder / "docs" / "images")
     if page == "diffusion":
         import numpy as np
         from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
