@@ -182,7 +182,7 @@ def today() -> str:
 
 def machine() -> str:
     """The processor, and the versions that matter."""
-    from zoo.training.effort import processor
+    from zoo.effort import processor
 
     versions = ", ".join(f"{each} {version(each)}" for each in ("torch", "onnx", "onnxruntime"))
     return f"{processor()}; {versions}; Python {platform.python_version()}"

@@ -1,7 +1,8 @@
 """A policy in mazes with eight ways to the goal, by its exported bundle: how often it arrives, how fast, and a picture.
 
     python scripts/maze_policy.py                            # the table, with the demonstrator, in a few minutes
-    python scripts/maze_policy.py --gif docs/images/maze-policy.gif
+    python scripts/maze_policy.py --gif docs/images/models/maze-policy.gif
+    python scripts/maze_policy.py --picture docs/images/maze.png    # what a policy sees of a maze; its place is printed
     python scripts/maze_policy.py --model regression.bundle --steps 1    # any other policy in the same mazes
 
 Needs no torch. The policy that averages, beside which a diffusion is to be seen, has the same network and is trained to
@@ -43,10 +44,16 @@ _COLOURS = ["#d1495b", "#00798c", "#edae49", "#30638e", "#66a182", "#8d6a9f", "#
 @click.option("--steps", multiple=True, type=int, default=(1, 2, 5, 10, 20), show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--gif", type=click.Path(path_type=Path), help="Picture of eight agents in each of six mazes.")
-def main(name: str, episodes: int, steps: tuple[int, ...], seed: int, gif: Path | None) -> None:
+@click.option("--picture", type=click.Path(path_type=Path), help="What a policy sees at the start of the first maze.")
+def main(name: str, episodes: int, steps: tuple[int, ...], seed: int, gif: Path | None, picture: Path | None) -> None:
     """Print a row for the demonstrator, and one for each number of steps."""
-    bundle = load(_folder(name))
     mazes = maze.random_mazes(np.random.default_rng([seed, 3]), episodes)
+    if picture is not None:
+        seen = maze.pictures(mazes, mazes.starts)[0]
+        Image.fromarray(seen.transpose(1, 2, 0)).save(picture)
+        click.echo(f"wrote {picture}, of place={','.join(f'{number:.3f}' for number in mazes.starts[0])}")
+        return
+    bundle = load(_folder(name))
     if gif is not None:
         film(policy_of(bundle, None), mazes[np.arange(6)], gif, seed=seed)
         click.echo(f"wrote {gif}")

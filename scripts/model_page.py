@@ -31,11 +31,11 @@ error where there is one.
 MADE = {
     "digits-nsf": "-n 20",
     "emoji-text": "--condition prompt='smiling face with sunglasses' -n 8",
-    "maze-policy": "--condition picture=maze.png --condition place=0.08,0.5 -n 8",
+    "maze-policy": "--condition picture=docs/images/maze.png --condition place=0.103,0.610 -n 8",
     "mnist-glow": "-n 20",
     "mnist-unet": "-n 20",
     "mnist-unet-consistency": "-n 20",
-    "slcp-posterior": "--condition=1.2,0.4,0.9,-0.3,2.2,0.8,1.6,0.1 -n 1000",
+    "slcp-posterior": "--condition points=1.2,0.4,0.9,-0.3,2.2,0.8,1.6,0.1 -n 1000",
     "spoken-digits-unet1d": "-n 4",
     "two-moons-posterior": "--condition=-0.6397,0.1623 -n 1000",
 }
@@ -49,8 +49,9 @@ VERDICT = {
     "the eight parts need no bridges.",
     "emoji-text": "Hearts, faces, food and flags from words, in two styles. Animals and people melt, and of words that "
     "it has not seen together it gets one emoji in five right, where chance is one in twenty.",
-    "maze-policy": "Takes either gap of a wall where a regression goes between them. It knows mazes of this kind "
-    "alone: three walls with two gaps each.",
+    "maze-policy": "Takes either gap of a wall where a regression goes between them, and arrives in 94% of mazes "
+    "where that arrives in 35%. Sometimes it touches the edge of a gap and has to plan again. It knows mazes of this "
+    "kind alone: three walls with two gaps each.",
     "mnist-glow": "Exact likelihoods of pictures. It samples at a temperature of 0.7: at 1, which is its density, many "
     "samples are hard to read. For digits to look at, take "
     "mnist-unet.",
@@ -64,10 +65,10 @@ VERDICT = {
     "names-masked": "Names that can be spoken; about a third stand in the training data.",
     "pinwheel-realnvp": "Both directions take one pass. In the middle, where the arms meet, samples blur.",
     "slcp-posterior": "Four modes for any four points, from 100,000 simulations, each seen in all orders of its "
-    "points.",
+    "points. It is a little too sure: regions that should hold 90% hold 87%.",
     "spoken-digits-unet1d": "Half a second of speech at 8 kHz. It knows two speakers, and one in seven is misheard.",
     "two-moons-posterior": "The posterior of any observation at once, exact densities included, from 100,000 "
-    "simulations. A few samples in a thousand stray from the crescents.",
+    "simulations. 17 of 1,000 samples lie beside the crescents, where the posterior is 0.",
     "wine-mlp": "Numbers and a category in one row, densities included. The category is coupled loosely to the "
     "numbers: do not train a classifier on its rows.",
 }
@@ -103,9 +104,17 @@ def page(cards: list[ModelCard]) -> str:
 def section(card: ModelCard) -> str:
     """What the page says of a model."""
     line = f"zoo run {card.name} {MADE.get(card.name, '-n 1000')} --seed 0 -o {card.name}"
-    picture = f"{PICTURES}/{card.name}.png"
-    shown = (ROOT / "docs" / picture).exists()
-    suffix = "png" if shown else "txt" if card.data.get("kind", {}).get("kind") == "text" else "csv"
+    if len(line) > 110:
+        line = line.replace(" --seed", " \\\n    --seed")
+    pictures = [f"{PICTURES}/{card.name}{end}" for end in (".png", ".gif", "-calibration.png")]
+    pictures = [each for each in pictures if (ROOT / "docs" / each).exists()]
+    suffix = (
+        "png"
+        if f"{PICTURES}/{card.name}.png" in pictures
+        else "txt"
+        if card.data.get("kind", {}).get("kind") == "text"
+        else "csv"
+    )
     rows = [
         ("architecture", f"`{card.architecture}`, {card.parameters:,} parameters, {card.weights.size / 1e6:.1f} MB"),
         ("a sample", " × ".join(map(str, card.event_shape)) + (" numbers" if len(card.event_shape) == 1 else "")),
@@ -117,10 +126,12 @@ def section(card: ModelCard) -> str:
         ("papers", "; ".join(card.papers)),
     ]
     table = "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows if value)])
-    image = f"![Samples of {card.name}]({picture})\n\n" if shown else ""
-    if (ROOT / "docs" / f"{PICTURES}/{card.name}-calibration.png").exists():
-        image += f"![Samples over reference ones, and ranks]({PICTURES}/{card.name}-calibration.png)\n\n"
-    body = f"{wrapped(VERDICT[card.name])}\n\n{image}```sh\n{line}.{suffix}\n```\n\n{table}\n"
+    alone = f"![Samples of {card.name}]"
+    images = "".join(
+        f"{'![Samples over reference ones, and ranks]' if 'calibration' in each else alone}({each})\n\n"
+        for each in pictures
+    )
+    body = f"{wrapped(VERDICT[card.name])}\n\n{images}```sh\n{line}.{suffix}\n```\n\n{table}\n"
     return f"\n## {card.name}\n\n{card.summary}.\n\n{body}"
 
 

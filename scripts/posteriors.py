@@ -53,11 +53,12 @@ def main(models: tuple[str, ...], folder: Path) -> None:
         assert evaluation.model.condition is not None
         condition = as_part(evaluation.model.condition, observation)
         drawn = np.asarray(evaluation.model.sample(_SAMPLES, condition=condition, seed=0))
-        for x, colour, label in ((reference[:_SAMPLES], "#b0b0b0", "reference"), (drawn, "#1f77b4", source.name)):
-            left.plot(x[:, first], x[:, second], ".", color=colour, markersize=2.5, label=label)
+        both = ((reference[:_SAMPLES], "#b0b0b0", 6.0, "reference"), (drawn, "#1f77b4", 1.5, source.name))
+        for x, colour, size, label in both:
+            left.plot(x[:, first], x[:, second], ".", color=colour, markersize=size, label=label)
         left.set_xlabel(f"parameter {first + 1}")
         left.set_ylabel(f"parameter {second + 1}")
-        left.legend(fontsize=7, markerscale=3)
+        left.legend(fontsize=7)
         ranked = ranks(evaluation)
         assert ranked is not None
         draw_ranks(right, ranked)

@@ -12,6 +12,8 @@ from typing import Any
 import griffe
 
 _ROLE = re.compile(r":(?:class|func|meth|mod|attr|data|exc|obj|term|ref):`~?([^`<]*?)(?:\s*<([^`>]*)>)?`")
+#: parameters that share a description, which griffe takes one by one
+_TOGETHER = re.compile(r"^( +)((?:\w+, )+\w+): (.+)$", re.M)
 _DOUBLE = re.compile(r"``(.+?)``", re.S)
 
 
@@ -31,5 +33,9 @@ def markdown(text: str) -> str:
         name = match.group(1).strip()
         return f"`{name.rpartition('.')[2] if ':`~' in match.group(0) else name}`"
 
+    def alone(match: re.Match[str]) -> str:
+        indent, names, told = match.groups()
+        return "\n".join(f"{indent}{name}: {told}" for name in names.split(", "))
+
     text = _DOUBLE.sub(r"`\1`", _ROLE.sub(role, text))
-    return re.sub(r"::\n", ":\n", text)
+    return _TOGETHER.sub(alone, re.sub(r"::\n", ":\n", text))

@@ -44,7 +44,6 @@ from zoo.registry.cards import Command as Command
 from zoo.registry.cards import DataReader as DataReader
 from zoo.registry.cards import DataSource as DataSource
 from zoo.registry.cards import DistillationMethod as DistillationMethod
-from zoo.registry.cards import Engine as Engine
 from zoo.registry.cards import Exporter as Exporter
 from zoo.registry.cards import Family as Family
 from zoo.registry.cards import Finding as Finding
@@ -57,6 +56,7 @@ from zoo.registry.cards import PathKind as PathKind
 from zoo.registry.cards import ProgramKind as ProgramKind
 from zoo.registry.cards import Sampler as Sampler
 from zoo.registry.cards import WeightsFile as WeightsFile
+from zoo.registry.engines import Engine as Engine
 from zoo.registry.hookspecs import hookimpl as hookimpl
 from zoo.samplers import Step as Step
 from zoo.samplers import StepTable as StepTable

@@ -128,8 +128,8 @@ def moved(mazes: Mazes, places: Float64Array, actions: Float64Array) -> Float64A
     # an action is shorter than a wall is thick with the agent's radius on both sides: none leads past it
     at_wall = np.abs(there[:, None, 0] - mazes.walls) < THICK + RADIUS
     in_gap = (np.abs(there[:, None, None, 1] - mazes.gaps) < GAP - RADIUS).any(2)
-    blocked = np.asarray(np.asarray(at_wall & ~in_gap).any(1))
-    return np.asarray(np.where(blocked[:, None], places, there))
+    blocked = np.any(at_wall & ~in_gap, axis=1, keepdims=True)
+    return np.asarray(np.where(blocked, places, there))
 
 
 def demonstrated(rng: np.random.Generator, mazes: Mazes) -> Episodes:

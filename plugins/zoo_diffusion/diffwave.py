@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from torch import nn
+
+from zoo.overriding import override
 from zoo_diffusion.networks.diffwave import DiffWave
 from zoo_diffusion.spatial import SignalDiffusion, network_arguments
 
@@ -25,3 +28,7 @@ class DiffWaveDiffusion(SignalDiffusion):
     @network_arguments(DiffWave)
     def __init__(self, network: Mapping[str, Any], **diffusion: Any) -> None:
         super().__init__(partial(DiffWave, **network), **diffusion)
+
+    @override
+    def blocks(self) -> Sequence[nn.Module]:
+        return ()  # its layers return views, which torch warns of

@@ -201,7 +201,8 @@ class Flow(DirectModel):
     def frozen(self) -> Flow:
         """An equal flow with folded constants; this one is left unchanged.
 
-        It shares all other modules, such as those of a subclass that encode conditions.
+        It shares all other modules, such as those of a subclass that encode conditions, and has no dequantisation,
+        which no direction of the flow uses.
         """
         flow = copy.copy(self)
         own = {
@@ -209,7 +210,7 @@ class Flow(DirectModel):
             for name, part in (("preprocessing", self.preprocessing), ("transforms", self.transforms))
         }
         # a shallow copy of a module shares its dictionaries: give it its own before anything is put into them
-        flow._modules = {**self._modules, **own, "base": self.base.frozen()}
+        flow._modules = {**self._modules, **own, "base": self.base.frozen(), "dequantisation": None}
         for module in (*own.values(), flow.base):
             module.eval()
         flow.training = False

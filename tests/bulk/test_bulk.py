@@ -1,7 +1,9 @@
 """Samples and log-densities in bulk: the shards of one call, whoever makes them, and none of them twice."""
 
+import doctest
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -272,6 +274,21 @@ def test_the_number_of_processes_changes_no_byte(tmp_path):
         zoo(*command, "--workers", workers, "-o", tmp_path / str(workers))
     for path in (tmp_path / "1").glob("shard*"):
         assert path.read_bytes() == (tmp_path / "3" / path.name).read_bytes()
+
+
+@pytest.mark.processes
+@pytest.mark.full
+def test_the_commands_of_the_page_say_what_it_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text("utf-8")
+    (console,) = re.findall(r"^```console\n(.*?)^```$", page, re.M | re.S)
+    commands = re.findall(r"^\$ zoo (.*)\n((?:(?!\$ ).*\n)*)", console, re.M)
+    assert len(commands) == 2
+    for command, told in commands:
+        lines = zoo(*command.split()).splitlines(keepends=True)
+        said = "".join(line for line in lines if not line.startswith("Warning: "))
+        same = doctest.OutputChecker().check_output
+        assert same(told, said, doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE), said
 
 
 @pytest.mark.processes

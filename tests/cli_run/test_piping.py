@@ -96,9 +96,22 @@ def test_long_work_tells_its_progress_in_lines(capsys, monkeypatch):
             update(step, 100)
     assert capsys.readouterr().err.splitlines() == [
         "working: 9 of 100, about 2 min left",
-        "working: 39 of 100, about 63 s left",
+        "working: 39 of 100, about 61 s left",
         "working: 69 of 100, about 31 s left",
         "working: 99 of 100, about 1 s left",
+    ]
+    # work that goes on, and takes long to begin: what an earlier process did says nothing of how fast this one is
+    now[0] = 0.0
+    with app.progress("going on", 60_000) as update:
+        now[0] += 40.0
+        for step in range(9_801, 9_901):
+            now[0] += 1.0
+            update(step, 60_000, 9_800)
+    assert capsys.readouterr().err.splitlines() == [
+        "going on: 9,801 of 60,000",
+        "going on: 9,831 of 60,000, about 13.9 h left",
+        "going on: 9,861 of 60,000, about 13.9 h left",
+        "going on: 9,891 of 60,000, about 13.9 h left",
     ]
     app.quiet = True
     with app.progress("working", 100) as update:

@@ -130,7 +130,7 @@ def test_what_lies_beside_a_file_speaks_of_that_file_alone(zoo, flow, tmp_path):
 
 
 def test_a_picture_of_a_known_range_is_read_back_in_that_range(zoo, monkeypatch):
-    from zoo.cli._sampling import _shown_range
+    from zoo.cli._sampling import shown_range
 
     class Main:
         data_range = (-1.0, 1.0)
@@ -141,9 +141,9 @@ def test_a_picture_of_a_known_range_is_read_back_in_that_range(zoo, monkeypatch)
         class manifest:  # noqa: N801 - stands for a manifest
             main = Main
 
-    assert _shown_range(Model) == (-1.0, 1.0)
+    assert shown_range(Model) == (-1.0, 1.0)
     Model.levels = 256
-    assert _shown_range(Model) is None
+    assert shown_range(Model) is None
 
 
 @pytest.mark.parametrize("n", [2, 3])

@@ -16,7 +16,11 @@ from zoo.cli import _group
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 #: pages whose commands tests elsewhere run
-ELSEWHERE = {"data": "tests/host/test_data_page.py", "hub": "tests/hub/test_page.py"}
+ELSEWHERE = {
+    "data": "tests/host/test_data_page.py",
+    "hub": "tests/hub/test_page.py",
+    "scaling": "tests/bulk/test_bulk.py",
+}
 #: pages that hold what commands print, or commands of a checkout's own, with the reason
 LISTED = {"full-run": "the output of scripts/full"}
 #: commands that no test runs, by their beginnings, with the reason
@@ -104,6 +108,9 @@ def files_of(page, folder):
 
         torch.manual_seed(0)
         save_file(zuko.flows.MAF(2, transforms=1, hidden_features=[8]).state_dict(), folder / "flow.safetensors")
+    if page == "models":
+        (folder / "docs" / "images").mkdir(parents=True)
+        shutil.copy(DOCS / "images" / "maze.png", folder / "docs" / "images")
     if page == "diffusion":
         import numpy as np
         from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel

@@ -107,8 +107,9 @@ def test_other_kinds_are_listed_by_their_options(zoo_command, models):
     assert "faces" in {d["name"] for d in document["datasets"]}
     everything = zoo_command.json("list", "--all", check=0)
     assert set(everything) == {
-        "models", "architectures", "families", "samplers", "datasets", "readers", "exporters", "importers", "adapters",
-        "distillations", "metrics", "programs", "paths", "formats", "modalities", "commands", "checks", "warnings",
+        "models", "architectures", "families", "samplers", "datasets", "readers", "engines", "exporters", "importers",
+        "adapters", "distillations", "metrics", "programs", "paths", "formats", "modalities", "commands", "checks",
+        "warnings",
     }  # fmt: skip
     text = zoo_command("list", "--all", check=0).stdout
     for title in ("Models", "Architectures", "Samplers", "Data sets"):

@@ -16,6 +16,7 @@ PUBLIC = {
         "DataReader",
         "DataSource",
         "DistillationMethod",
+        "Engine",
         "Exporter",
         "Family",
         "Finding",

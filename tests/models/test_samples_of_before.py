@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import zoo_models
+from tests.stated_conditions import rising
 from zoo import runtime
 
 ROOT = Path(zoo_models.__file__).parent
@@ -27,7 +28,7 @@ def drawn(name):
     options = {"steps": 5} if bundle.manifest.sampling.stepped else {}
     if bundle.manifest.sampling.temperature != 1:  # they are of models that had none
         options["temperature"] = 1
-    x = bundle.sample(3, seed=11, **options)
+    x = bundle.sample(3, seed=11, condition=rising(bundle.condition), **options)
     flat = x.reshape(3, -1)
     places = np.linspace(0, flat.shape[1] - 1, min(16, flat.shape[1])).astype(int)
     return flat[[0, 2]][:, places].ravel()

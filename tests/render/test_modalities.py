@@ -269,7 +269,7 @@ def test_an_extension_that_is_none_is_refused():
 
 def test_a_modality_that_does_not_fit_is_refused_before_anything_is_trained(bring):
     pytest.importorskip("torch")
-    from zoo.training.loop import _check_modality
+    from zoo.training.fit import _check_modality
 
     class Model:
         event_shape, length = (3, 3), None

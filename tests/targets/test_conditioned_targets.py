@@ -24,7 +24,7 @@ from zoo.bundle import open_bundle
 from zoo.exporting import export, pack
 from zoo.models.building import load as load_model
 from zoo.registry import Registry
-from zoo.runtime import load, opened
+from zoo.runtime import load, session
 from zoo.runtime.session import Session
 from zoo_targets import mobile, triton
 
@@ -210,7 +210,7 @@ def by_mobile(folder, condition, tmp_path):
             return run(self, feeds, outputs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(opened, "Session", Converted)
+        patch.setattr(session, "Session", Converted)
         x = load(by_mobile.bundle, "cpu").sample(N, seed=SEED, condition=condition)
     assert mobile.verify(folder)
     return x, calls

@@ -130,8 +130,8 @@ def test_a_file_is_measured_as_the_test_split_is(folder, monkeypatch):
     text = (folder / "page.html").read_text("utf-8")
     for part in ("Metrics", "Samples", "Marginals", "Likelihood", "Training", "Genève, CH", "expected_coverage"):
         assert part in text
-    # pairs of columns, histograms of columns and of log-densities, the history
-    assert text.count('src="data:image/png;base64,') == text.count("<img") == 4
+    # pairs of columns, histograms of columns and of log-densities, the history, ranks of calibration
+    assert text.count('src="data:image/png;base64,') == text.count("<img") == 5
     assert "http" not in text
     refused = CliRunner().invoke(_group.cli, ["eval", str(folder / "run"), "--report", str(folder / "page.html")])
     assert (refused.exit_code, "page.html exists" in refused.stderr) == (1, True)

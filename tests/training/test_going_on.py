@@ -11,12 +11,13 @@ from click.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 
-from zoo import weights  # noqa: E402 - after the check for torch
+from zoo import effort, weights  # noqa: E402 - after the check for torch
 from zoo.cli import _group  # noqa: E402
+from zoo.effort import Effort  # noqa: E402
 from zoo.models import building  # noqa: E402
 from zoo.registry import installed  # noqa: E402
-from zoo.registry.cards import Effort, ModelCard  # noqa: E402
-from zoo.training import effort  # noqa: E402
+from zoo.registry.cards import ModelCard  # noqa: E402
+from zoo.training import clock  # noqa: E402
 from zoo.training.data import trained_on  # noqa: E402
 from zoo.training.extending import differences, extended  # noqa: E402
 from zoo.training.kept import CHECKPOINT_FILE  # noqa: E402
@@ -72,11 +73,11 @@ def test_the_same_command_after_an_interruption_does_not_extend_a_run_twice(tmp_
 
 def test_a_card_says_what_all_sittings_took(tmp_path, monkeypatch):
     ticks = SimpleNamespace(monotonic=map(float, count(5)).__next__, process_time=map(float, count(7, 3)).__next__)
-    monkeypatch.setattr(effort, "time", ticks)
-    monkeypatch.setattr(effort, "machine", lambda device: "the first")
+    monkeypatch.setattr(clock, "time", ticks)
+    monkeypatch.setattr(clock, "machine", lambda device: "the first")
     left = iter([False, False, True])
     assert train_recipe(recipe(steps=7), tmp_path / "run", installed(), stop=lambda: next(left)) is None
-    monkeypatch.setattr(effort, "machine", lambda device: "the second")
+    monkeypatch.setattr(clock, "machine", lambda device: "the second")
     card = train_recipe(recipe(steps=7), tmp_path / "run", installed())
     # a tick a step, and three of the processor
     assert card.training == Effort(7.0, 21.0, ("the first", "the second"))
@@ -89,7 +90,7 @@ def test_a_card_says_what_all_sittings_took(tmp_path, monkeypatch):
 
 
 def test_a_machine_has_a_name(monkeypatch):
-    assert effort.machine(torch.device("cpu")).endswith((" thread", " threads"))
+    assert clock.machine(torch.device("cpu")).endswith((" thread", " threads"))
     monkeypatch.setattr(effort, "Path", lambda name: SimpleNamespace(read_text=lambda encoding: "model name : \n"))
     monkeypatch.setattr(effort.platform, "processor", lambda: "")
     monkeypatch.setattr(effort.platform, "machine", lambda: "riscv64")

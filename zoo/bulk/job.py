@@ -140,10 +140,10 @@ class Worker:
 
 def write_columns(columns: Mapping[str, Array], path: Path, about: Mapping[str, object]) -> None:
     """Write numbers ``[rows]`` by name, as tensors of a safetensors file or columns of a Parquet one."""
-    from zoo.render import parquet
+    from zoo.render import columnar
     from zoo.render.writers import tensors
 
-    content = parquet.encoded(columns, about) if path.suffix == ".parquet" else tensors(columns, about)
+    content = columnar.encoded(columns, about) if path.suffix == ".parquet" else tensors(columns, about)
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)
 

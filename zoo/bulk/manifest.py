@@ -24,20 +24,20 @@ class Manifest:
     """What a folder of shards says of itself.
 
     Attributes:
-        made: everything that their content depends on, as JSON values: a run goes on only with the same.
+        origin: everything that their content depends on, as JSON values: a run goes on only with the same.
         shards: those that are finished, in order.
         complete: whether they are all.
         command: the command line that began it.
     """
 
-    made: Mapping[str, Any]
+    origin: Mapping[str, Any]
     shards: tuple[Shard, ...] = field(default=())
     complete: bool = False
     command: str = ""
 
     def write(self, folder: Path) -> None:
         """Write it atomically."""
-        values = {"format": _FORMAT, "version": _VERSION, "complete": self.complete, **self.made}
+        values = {"format": _FORMAT, "version": _VERSION, "complete": self.complete, **self.origin}
         values |= {"command": self.command, "shards": [asdict(each) for each in self.shards]}
         write_text(folder / MANIFEST_FILE, json.dumps(values, indent=2) + "\n")
 
@@ -64,16 +64,16 @@ def read(folder: Path) -> Manifest | None:
     return Manifest(values, shards, complete, command)
 
 
-def going_on(before: Manifest, made: Mapping[str, Any], folder: Path) -> None:
+def going_on(before: Manifest, origin: Mapping[str, Any], folder: Path) -> None:
     """Refuse to go on with shards that are made of something else.
 
     Raises:
         OutputError: with what differs.
     """
-    now = json.loads(json.dumps(made))
-    for name in (*now, *before.made):
-        if before.made.get(name) != now.get(name):
-            was, is_ = (json.dumps(each.get(name)) for each in (before.made, now))
+    now = json.loads(json.dumps(origin))
+    for name in (*now, *before.origin):
+        if before.origin.get(name) != now.get(name):
+            was, is_ = (json.dumps(each.get(name)) for each in (before.origin, now))
             raise OutputError(
                 f"{folder} holds shards of another run: {name} was {_short(was)} and is {_short(is_)}",
                 hint="Choose another folder with -o, or pass --force to begin anew.",
@@ -92,10 +92,10 @@ def sound(shard: Shard, folder: Path) -> bool:
 
 def versions() -> dict[str, str]:
     """Of what samples depend on up to rounding."""
-    found = {"genzoo": __version__, "python": platform.python_version()}
+    installed = {"genzoo": __version__, "python": platform.python_version()}
     for package in ("numpy", "onnxruntime", "onnxruntime-gpu", "pyarrow"):
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed

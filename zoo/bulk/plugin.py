@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.registry.cards import Engine
+from zoo.registry.engines import Engine
 from zoo.registry.hookspecs import hookimpl
 
 

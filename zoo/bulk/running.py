@@ -21,7 +21,7 @@ _BETWEEN = 1.0
 
 def run(
     job: Job,
-    made: Mapping[str, Any],
+    origin: Mapping[str, Any],
     engine: EngineFunction,
     *,
     size: int,
@@ -35,7 +35,7 @@ def run(
 
     Args:
         job: what is to be made; its folder is created.
-        made: everything that the content of the shards depends on, as JSON values.
+        origin: everything that the content of the shards depends on, as JSON values.
         engine: what shares the work.
         size: rows of a shard; the last may have fewer.
         workers: how many; None leaves it to the engine.
@@ -58,10 +58,10 @@ def run(
         raise OutputError(f"cannot write {folder}: {reason_of(error)}") from error
     before = None if anew else manifest.read(folder)
     if before is not None:
-        manifest.going_on(before, made, folder)
+        manifest.going_on(before, origin, folder)
     there = {} if before is None else {each.first: each for each in before.shards if manifest.sound(each, folder)}
     kept = sum(each.rows for each in there.values())
-    described = Manifest(dict(made), command=before.command if before is not None else command)
+    described = Manifest(dict(origin), command=before.command if before is not None else command)
     _write(described, there, folder, complete=False)
     done, written = kept, time.monotonic()
     progress(done, job.n, kept)

@@ -80,8 +80,8 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     keywords = {"condition": wanted.condition, "seed": seed, "fused": request.fused, **stated, **guiding}
     if request.batch_size is not None:
         keywords["batch_size"] = request.batch_size
-    made = {
-        **_made(model, facts, request, seed, wanted.n, suffix, "samples"),
+    origin = {
+        **_origin(model, facts, request, seed, wanted.n, suffix, "samples"),
         "asked": {**stated, "fused": request.fused, **_guided(request)},
         "condition": _digest(wanted.condition),
     }
@@ -95,7 +95,7 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         about={"model": facts.name, "n": wanted.n, "seed": seed},
     )
     job = Sampling(*_places(model, request), suffix, wanted.n, keywords=keywords, extras=extras, plugins=_plugins(app))
-    _run(app, job, made, request, facts)
+    _run(app, job, origin, request, facts)
 
 
 def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitStack) -> None:
@@ -118,8 +118,8 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
     n, options = len(x), dict(request.options)
     errors = bool(options.pop("errors", False))
     keywords = {"seed": seed, "steps": request.steps, "batch_size": request.batch_size, **options}
-    made = {
-        **_made(model, facts, request, seed, n, suffix, "log-densities"),
+    origin = {
+        **_origin(model, facts, request, seed, n, suffix, "log-densities"),
         "density": model.manifest.density,
         "data": {"path": str(request.log_prob), "sha256": sha256(request.log_prob)},
         "asked": {"steps": request.steps, "errors": errors, **options},
@@ -138,23 +138,23 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
         plugins=_plugins(app),
         errors=errors,
     )
-    _run(app, job, made, request, facts, task)
+    _run(app, job, origin, request, facts, task)
 
 
-def _run(app: App, job: Job, made: Mapping[str, Any], request: Request, facts: Facts, task: Any = None) -> None:
+def _run(app: App, job: Job, origin: Mapping[str, Any], request: Request, facts: Facts, task: Any = None) -> None:
     from zoo.bulk import running
     from zoo.bulk.job import Task
 
     assert request.engine is not None
     engine = app.registry.load_entry(app.registry.engine(request.engine))
     begin = time.perf_counter()
-    keywords: dict[str, Any] = {"command": command_of(app.arguments, made["seed"]), "anew": request.force}
+    keywords: dict[str, Any] = {"command": command_of(app.arguments, origin["seed"]), "anew": request.force}
     with app.progress(f"{'scoring with' if task else 'sampling'} {facts.name}", job.n) as update:
         manifest, kept = running.run(
             job,
-            made,
+            origin,
             engine,
-            size=made["shard_size"],
+            size=origin["shard_size"],
             workers=request.workers,
             task_of=task or Task,
             progress=update,
@@ -170,7 +170,7 @@ def _report(app: App, manifest: Manifest, job: Job, kept: int, seconds: float) -
     app.say(f"wrote {job.folder}: {job.n:,} rows in {len(manifest.shards):,} shards{before}{rate}")
     if app.json:
         told = {"folder": str(job.folder), "rows": job.n, "shards": len(manifest.shards), "kept": kept}
-        app.emit({**manifest.made, **told, "complete": manifest.complete, "seconds": seconds})
+        app.emit({**manifest.origin, **told, "complete": manifest.complete, "seconds": seconds})
 
 
 def _seed(app: App, request: Request) -> int:
@@ -182,7 +182,7 @@ def _seed(app: App, request: Request) -> int:
     if request.seed is not None:
         return request.seed
     before = None if request.force else manifest.read(request.output)
-    seed = fresh_seed() if before is None else int(before.made["seed"])
+    seed = fresh_seed() if before is None else int(before.origin["seed"])
     app.say(f"seed {seed}")
     return seed
 
@@ -206,7 +206,7 @@ def _plugins(app: App) -> dict[str, Any]:
     return {"disabled": app.disabled, **({"allowed": ()} if app.no_plugins else {})}
 
 
-def _made(
+def _origin(
     model: BundledModel, facts: Facts, request: Request, seed: int, n: int, suffix: str, what: str
 ) -> dict[str, Any]:
     """What the content of the shards depends on."""

@@ -56,8 +56,8 @@ def ranks(evaluation: Evaluation) -> Ranks | None:
     """What :func:`calibration` looks at, drawn once; None for models that are not conditional ones of vectors."""
     if "ranks" not in evaluation.kept:
         evaluation.kept["ranks"] = _drawn(evaluation)
-    found: Ranks | None = evaluation.kept["ranks"]
-    return found
+    ranked: Ranks | None = evaluation.kept["ranks"]
+    return ranked
 
 
 def _drawn(evaluation: Evaluation) -> Ranks | None:
@@ -71,10 +71,10 @@ def _drawn(evaluation: Evaluation) -> Ranks | None:
     drawn = model.sample(rows * _RANKED, condition=condition, seed=evaluation.seed + 2, progress=evaluation.progress)
     x = np.asarray(data.test.x[:rows])
     true = as_written(data, x) if isinstance(data.modality, Table) else np.asarray(x, np.float64)
-    found = ranks_of(true, as_written(data, drawn).reshape(rows, _RANKED, -1), evaluation.seed)
+    places = ranks_of(true, as_written(data, drawn).reshape(rows, _RANKED, -1), evaluation.seed)
     columns = data.modality.columns if isinstance(data.modality, Table) else ()
     names = [column.name for column in columns] or [f"x{i}" for i in range(true.shape[1])]
-    return Ranks(tuple(names), found, drawn, condition)
+    return Ranks(tuple(names), places, drawn, condition)
 
 
 def _smallest(ranked: Ranks) -> dict[str, object]:

@@ -16,6 +16,7 @@ from typing import Any
 from zoo import records, schema
 from zoo.conditions import Condition
 from zoo.density import Density
+from zoo.effort import Effort
 from zoo.errors import ConfigError
 from zoo.jsonfile import finite, strict
 from zoo.lengths import Length
@@ -132,9 +133,8 @@ class Importer(Description):
     Attributes:
         entry: ``"module:function"``, a function ``(card) -> GenerativeModel`` that builds the model of a card from
             ``describe``, with the weights in ``card.folder``.
-        describe: ``"module:function"``, a function ``(path, **options) -> ModelCard | None`` that describes a
-            folder or file without reading its weights, and without torch; None if it has another format. Its keywords
-            are the options of ``zoo export -I KEY=VALUE``.
+        describe: ``"module:function"``, a function ``(path, **options) -> ModelCard | None`` that describes a folder or
+            file without its weights and torch; None for another format. Options are those of ``zoo export -I``.
     """
 
     entry: str
@@ -171,8 +171,7 @@ class DistillationMethod(Description):
     """A way for a model to learn from a trained one, for recipes with a table ``[distillation]``.
 
     Attributes:
-        entry: ``"module:Class"`` of a :class:`~zoo.training.distillation.Distillation`, built as
-            ``(student, teacher, **options)``.
+        entry: ``"module:Class"`` of a :class:`~zoo.training.distillation.Distillation` of student and teacher.
         paper: where it was published.
     """
 
@@ -188,8 +187,7 @@ class Metric(Description):
     Attributes:
         entry: ``"module:function"``, a function ``(evaluation) -> Mapping[str, Mapping[str, object]]`` that gets a
             :class:`~zoo.metrics.evaluation.Evaluation`, and returns each measured number by name, as a table with its
-            ``value`` and what is needed to interpret it (``unit``, ``standard_error``, ``samples``, ``of``, ...); empty
-            if it does not apply to the model or the data.
+            ``value``, ``unit``, ``standard_error``, ``samples``, ``of``, ...; empty if it does not apply.
     """
 
     entry: str
@@ -250,18 +248,6 @@ class DataReader(Description):
             raise ConfigError(f"the data reader {self.name!r} has neither suffixes nor recognises folders")
         if any(not suffix.startswith(".") or suffix != suffix.lower() for suffix in self.suffixes):
             raise ConfigError(f"the suffixes of the data reader {self.name!r} are such as .csv, not {self.suffixes}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Engine(Description):
-    """What shares bulk work between processes or machines: an ``--engine`` of ``zoo run``.
-
-    Attributes:
-        entry: ``"module:function"``, a function ``(job, tasks, workers) -> Iterator[Shard]``, see
-            :mod:`zoo.bulk.engines`.
-    """
-
-    entry: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -337,27 +323,6 @@ class WeightsFile:
     file: str
     sha256: str
     size: int
-
-
-@dataclass(frozen=True)
-class Effort:
-    """What a training took.
-
-    Attributes:
-        seconds: from beginning to end, all sittings together.
-        processor_seconds: that processors spent, all threads together.
-        machines: where, each once.
-    """
-
-    seconds: float
-    processor_seconds: float
-    machines: tuple[str, ...]
-
-    def __str__(self) -> str:
-        """In minutes: ``7.1 minutes (6.9 of processor time) on AMD EPYC, 1 thread``."""
-        minutes, processor = self.seconds / 60, self.processor_seconds / 60
-        where = f" on {' and '.join(self.machines)}" if self.machines else ""
-        return f"{minutes:.1f} minutes ({processor:.1f} of processor time){where}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,6 @@ from zoo.registry.cards import (
     DataSource,
     Description,
     DistillationMethod,
-    Engine,
     Exporter,
     Family,
     Format,
@@ -48,6 +47,7 @@ from zoo.registry.cards import (
     ProgramKind,
     Sampler,
 )
+from zoo.registry.engines import Engine
 
 #: the distribution of genzoo itself, that of its pretrained models, and both: their plugins are the built-in ones
 HOME, MODELS = "genzoo", "genzoo-models"

@@ -23,7 +23,6 @@ from zoo.registry.cards import (
     DataReader,
     DataSource,
     DistillationMethod,
-    Engine,
     Exporter,
     Family,
     Format,
@@ -35,6 +34,7 @@ from zoo.registry.cards import (
     ProgramKind,
     Sampler,
 )
+from zoo.registry.engines import Engine
 
 GROUP = "zoo"
 

@@ -23,7 +23,6 @@ from zoo.registry.cards import (
     DataSource,
     Description,
     DistillationMethod,
-    Engine,
     Exporter,
     Family,
     Format,
@@ -44,6 +43,7 @@ from zoo.registry.discovery import (
     discover,
     normalised,
 )
+from zoo.registry.engines import Engine
 
 D = TypeVar("D", bound=Description)
 

@@ -95,9 +95,9 @@ def _of_safetensors(path: Path) -> dict[str, Any]:
 
 
 def _of_parquet(path: Path) -> dict[str, Any]:
-    from zoo.render import parquet
+    from zoo.render import columnar
 
-    return parquet.about(path)
+    return columnar.about(path)
 
 
 def _value(text: str) -> Any:

@@ -1,63 +1,22 @@
-"""Parquet files: columns of numbers, words and fixed lists; needs pyarrow."""
+"""Samples in Parquet files: columns of a table, of a vector, or of lists; needs pyarrow."""
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zoo.arrays import Array
-from zoo.errors import DataError, MissingDependencyError
+from zoo.errors import DataError
 from zoo.modality import Table, Text
 from zoo.render import tables, text
+from zoo.render.columnar import decoded, encoded
 
 if TYPE_CHECKING:
     from zoo.modality import Modality
     from zoo.render.files import Extras
-
-#: key of the metadata that says how samples were drawn, and of a column that says the shape of its lists
-_ABOUT, _SHAPE = b"genzoo", b"shape"
-
-
-def _arrow(what: str) -> Any:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingDependencyError("pyarrow", what, extra="tables") from error
-    return pyarrow
-
-
-def encoded(columns: Mapping[str, Any], about: Mapping[str, object]) -> bytes:
-    """The content of a file with arrays ``[rows, ...]``, or lists of texts and numbers, by name.
-
-    The rows of an array of more dimensions become lists of a fixed length, whose shape the column states.
-    """
-    arrow = _arrow("write Parquet files")
-    fields, arrays = [], []
-    for name, values in columns.items():
-        array, shape = _column(arrow, values)
-        fields.append(arrow.field(name, array.type, metadata={_SHAPE: json.dumps(shape)} if shape else None))
-        arrays.append(array)
-    metadata = {_ABOUT: json.dumps(dict(about))} if about else None
-    buffer = io.BytesIO()
-    arrow.parquet.write_table(arrow.table(arrays, schema=arrow.schema(fields, metadata=metadata)), buffer)
-    return buffer.getvalue()
-
-
-def _column(arrow: Any, values: Any) -> tuple[Any, Sequence[int]]:
-    """A column, and the shape of its rows if they are lists."""
-    if not isinstance(values, np.ndarray):
-        return arrow.array(values), ()
-    if values.ndim <= 1:
-        return arrow.array(np.ascontiguousarray(values)), ()
-    shape = values.shape[1:]
-    flat = arrow.array(np.ascontiguousarray(values).reshape(-1))
-    return arrow.FixedSizeListArray.from_arrays(flat, int(np.prod(shape))), shape
 
 
 def write(samples: Array, extras: Extras) -> bytes:
@@ -114,12 +73,7 @@ def read(path: Path, event_shape: tuple[int, ...] | None = None, modality: Modal
     Raises:
         DataError: it is damaged, or holds no such columns.
     """
-    arrow = _arrow(f"read {path}")
-    try:
-        table = arrow.parquet.read_table(path)
-        columns = {field.name: _values(table.column(field.name), field) for field in table.schema}
-    except (arrow.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path} is not a Parquet file that can be read: {error}") from error
+    columns = decoded(path)
     conditions = {name: np.asarray(v) for name, v in columns.items() if name.startswith("condition")}
     arrays = _conditions(conditions)
     others = {name: values for name, values in columns.items() if name not in conditions and name != "length"}
@@ -131,17 +85,6 @@ def read(path: Path, event_shape: tuple[int, ...] | None = None, modality: Modal
     if event_shape is None:
         return arrays
     return {"samples": _samples(others, event_shape, path), **arrays}
-
-
-def _values(column: Any, field: Any) -> Any:
-    """The values of a column: an array, of lists of one length ``[rows, *shape]``, or a list of other things."""
-    import pyarrow
-
-    if pyarrow.types.is_fixed_size_list(field.type):
-        shape = json.loads((field.metadata or {}).get(_SHAPE, f"[{field.type.list_size}]"))
-        return column.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(len(column), *shape)
-    plain = pyarrow.types.is_integer(field.type) or pyarrow.types.is_floating(field.type)
-    return column.to_numpy() if plain and column.null_count == 0 else column.to_pylist()
 
 
 def _conditions(columns: Mapping[str, Array]) -> dict[str, Array]:
@@ -166,10 +109,3 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
-
-
-def about(path: Path) -> dict[str, Any]:
-    """How the samples of a file were drawn; empty if it does not say."""
-    metadata = _arrow(f"read {path}").parquet.read_schema(path).metadata or {}
-    values = json.loads(metadata.get(_ABOUT, b"{}"))
-    return values if isinstance(values, dict) else {}

@@ -132,13 +132,8 @@ class BundledModel:
                 :meth:`zoo.conditions.Condition.arrays`; each different condition is encoded once.
             seed: key of the specified noise; None draws one from the system.
             sampler: as for :meth:`begin`, like the following up to ``mask``, of a model that samples in steps.
-            steps: likewise.
-            guidance: likewise.
-            negative: likewise.
-            compose: likewise.
-            init: likewise.
-            strength: likewise.
-            mask: likewise.
+            steps, guidance, negative, compose: likewise.
+            init, strength, mask: likewise.
             noise: standard normal noise ``[n, *noise_shape]`` to start from, instead of that of ``seed``; of a model of
                 several noises, some of them by name.
             fused: run the bundle's fused graph, which contains a whole sampler, in one call.
@@ -236,8 +231,7 @@ class BundledModel:
             state: from :meth:`begin`, :meth:`advance` or :meth:`SamplerState.load`, from any runtime.
             rows: number of rows.
             batch_size: as for :meth:`sample`, like the following.
-            progress: likewise.
-            preview: likewise.
+            progress, preview: likewise.
 
         Raises:
             DataError: a state of another model.
@@ -276,8 +270,7 @@ class BundledModel:
             condition: as for :meth:`log_prob`.
             steps: steps of the ODE; None for the model's default number of sampling steps.
             order: 1 or 2, see :func:`zoo.samplers.inversion.inversion`.
-            batch_size: as for :meth:`sample`.
-            progress: likewise.
+            batch_size, progress: as for :meth:`sample`.
 
         Returns:
             float32 ``[n, *state_shape]``, which is ``[n, *event_shape]`` unless the model has a decoder.
@@ -412,8 +405,8 @@ class BundledModel:
 
         Arguments and errors are those of :meth:`log_prob`.
         """
-        counts: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "first": first}
-        parts = scoring.score(self.opened, x, condition, seed, steps, probes, errors=True, **counts)
+        asked = (x, condition, seed, steps, probes, batch_size, progress)
+        parts = scoring.score(self.opened, *asked, errors=True, first=first)
         return LogDensity(*parts)
 
     def elbo(

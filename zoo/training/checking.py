@@ -223,7 +223,7 @@ def _of_whole(values: Mapping[str, Any], registry: Registry) -> list[str]:
     """What shows only in the whole recipe: keys that contradict each other, or a config that builds no model."""
     from zoo.models.building import build
     from zoo.training.data import beginning, data_of
-    from zoo.training.loop import check_fit
+    from zoo.training.fit import check_fit
     from zoo.training.run import completed
 
     try:

@@ -26,7 +26,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} exists and is not a folder")
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
     lock = FileLock(folder / LOCK_FILE, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,5 +44,5 @@ def locked(folder: Path) -> Iterator[None]:
             (folder / LOCK_FILE).unlink()  # while it is locked: who has opened it already opens a new one
         lock.release()
         with contextlib.suppress(OSError):
-            for each in made:
+            for each in new:
                 each.rmdir()

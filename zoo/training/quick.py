@@ -52,6 +52,7 @@ class TrainingOptions(TypedDict, total=False):
     patience: int
     log_every: int
     changes: Sequence[Mapping[str, object]]
+    shard: bool
 
 
 def train(
@@ -136,13 +137,18 @@ def train(
     from zoo.training.processes import joined, local_device
 
     with tempfile.TemporaryDirectory(prefix="zoo-train-") as temporary, joined(device) as processes:
-        if folder is None and processes.size > 1:
-            raise UsageError("several processes train into a folder that all of them can read: name an output")
-        place, device = folder or Path(temporary) / called, local_device(device)
+        place, device = _place(folder, Path(temporary) / called, processes.size), local_device(device)
         with locked(place) if processes.leads else nullcontext():
             train_recipe(recipe, place, registry, loaded=loaded, device=device, say=say, processes=processes)
             processes.wait()  # until it is written
         return building_models.load(registry, place).to(device)
+
+
+def _place(folder: Path | None, temporary: Path, processes: int) -> Path:
+    """The folder to train into: a temporary one where none is named, of a process that is alone."""
+    if folder is None and processes > 1:
+        raise UsageError("several processes train into a folder that all of them can read: name an output")
+    return folder or temporary
 
 
 def _names_columns(value: object) -> TypeGuard[str | Sequence[str]]:

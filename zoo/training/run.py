@@ -20,9 +20,9 @@ from zoo.models.sources import resolve
 from zoo.registry.cards import CARD_FILE, DataSource, ModelCard, WeightsFile
 from zoo.registry.discovery import last_line
 from zoo.training import kept
+from zoo.training.clock import effort_of
 from zoo.training.data import beginning, data_of
 from zoo.training.distillation import Distillation
-from zoo.training.effort import effort_of
 from zoo.training.inferring import inferred
 from zoo.training.recipe import Recipe
 

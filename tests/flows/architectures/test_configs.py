@@ -146,7 +146,7 @@ SHARED = {
 @pytest.mark.parametrize("architecture", zoo_flows.zoo_architectures(), ids=lambda a: a.name)
 def test_an_architecture_takes_what_it_uses_and_refuses_the_rest(architecture):
     registry = installed()
-    expected = {"event_shape", "condition", "conditioning", "bounds", *SHARED[architecture.name].split()}
+    expected = {"event_shape", "condition", "conditioning", "bounds", "temperature", *SHARED[architecture.name].split()}
     every = {field.name for field in dataclasses.fields(config.Shared)}
     assert keywords(registry.load_entry(architecture)).keys() & every == expected
     for name in every - expected:

@@ -264,7 +264,8 @@ inline void check_first(const json::Value& value) {
   for (const char* name : {"sample", "log_prob", "fused"})
     if (const auto* program = value.at("programs").find(name)) {
       const auto* noise = program->find("noise");
-      later = later || program->find("condition_encoder") || program->find("temperature") || (noise && noise->is_list());
+      later = later || program->find("condition_encoder") || program->find("temperature");
+      later = later || (noise && noise->is_list());
     }
   if (later) throw Error("it states what its format, version 1, does not have");
 }

@@ -1,13 +1,11 @@
-"""What a training took: its time, and where. It goes into checkpoints and cards, and depends on no result."""
+"""The time of a training, all sittings together. It goes into checkpoints and cards, and no result depends on it."""
 
 from __future__ import annotations
 
-import platform
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.registry.cards import Effort
+from zoo.effort import Effort, processor
 
 if TYPE_CHECKING:
     import torch
@@ -50,13 +48,3 @@ def machine(device: torch.device) -> str:
     threads = torch.get_num_threads()
     name = processor() if device.type == "cpu" else f"{device.type} of {processor()}"
     return f"{name}, {threads} thread{'' if threads == 1 else 's'}"
-
-
-def processor() -> str:
-    """The name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(filter(None, names), "") or platform.processor() or platform.machine()
