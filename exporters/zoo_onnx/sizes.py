@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from zoo.programs import WIDE_COLUMNS
 from zoo.programs.conditioning import ROWS
 from zoo.programs.ports import Port
 
 #: names of the dimension along which samples, or conditions, lie
 LEADING = ("batch", ROWS)
-#: sizes with a fixed meaning in programs; ``columns`` is ``slots`` + 1 in a step table
-_TRACED = {"slots": 3, "columns": 4}
+#: sizes with a fixed meaning in programs; ``columns`` is ``slots`` + 1 in a step table, and a graph that takes one more
+#: is traced with it
+_TRACED = {"slots": 3, "columns": 4, WIDE_COLUMNS: 5}
+#: those of a row of a step table without history, with one evaluation
+ONE_ROW = {"slots": 1, "columns": 2, WIDE_COLUMNS: 2, "evaluations": 1}
 _GUARDED = (4, 5, 6, 7, 8, 15, 16, 31, 64, 100, 255, 1000, 1024, 4096, 99_999, 1 << 20)
 
 
@@ -41,13 +45,18 @@ def proven_sizes(
     sizes = []
     for i, batch in enumerate(batches):
         # two evaluations in the largest batch would cost twice; whole runs with guidance have them
-        slots, evaluations = i % 3 + 1, 2 - i % 2
+        slots, evaluations, more = i % 3 + 1, 2 - i % 2, i % 2
         size = batch if fixed is None else fixed
-        known = {"batch": size, "slots": slots, "columns": slots + 1, "evaluations": evaluations}
+        known = {"batch": size, **row_sizes(slots, more=more), "evaluations": evaluations}
         # an encoder of conditions takes one at a time then
         known[ROWS] = batch if fixed is None else 1
         sizes.append({name: known.get(name, slots) for name in names})
     return sizes
+
+
+def row_sizes(slots: int, *, more: int) -> dict[str, int]:
+    """The sizes of a row's matrix, with ``more`` (0 or 1) columns beyond D where the graph takes them."""
+    return {"slots": slots, "columns": slots + 1, WIDE_COLUMNS: slots + 1 + more}
 
 
 def at_sizes(sizes: Mapping[str, int]) -> str:
@@ -62,7 +71,11 @@ def guarded_sizes(ports: Iterable[Port]) -> list[dict[str, int]]:
     """
     traced = traced_sizes(ports)
     return [
-        {name: size + i if name in LEADING else other for i, (name, other) in enumerate(traced.items())}
+        {
+            # with the further column and without it
+            name: size + i if name in LEADING else other - (name == WIDE_COLUMNS and size % 2)
+            for i, (name, other) in enumerate(traced.items())
+        }
         for size in _GUARDED
     ]
 
