@@ -71,11 +71,7 @@ def guarded_sizes(ports: Iterable[Port]) -> list[dict[str, int]]:
     """
     traced = traced_sizes(ports)
     return [
-        {
-            # with the further column and without it
-            name: size + i if name in LEADING else other - (name == WIDE_COLUMNS and size % 2)
-            for i, (name, other) in enumerate(traced.items())
-        }
+        {name: size + i if name in LEADING else other for i, (name, other) in enumerate(traced.items())}
         for size in _GUARDED
     ]
 

@@ -779,6 +779,21 @@ class NoNoiseInSteps(Denoising):
         return QuietStep(self)
 
 
+class ClippedStep(GaussianStep):
+    """What it gives for D before the bound is D after it."""
+
+    def forward(self, state, *row):
+        matrix = self.names.index("matrix")
+        narrow = state.shape[0] + 1
+        both = torch.cat([row[matrix][:, : narrow - 1], row[matrix][:, narrow - 1 :].sum(1, keepdim=True)], 1)
+        return super().forward(state, *row[:matrix], both, *row[matrix + 1 :])
+
+
+class ClippedBeforeItIs(Denoising):
+    def step_module(self):
+        return ClippedStep(self)
+
+
 # -- conditions of named parts ----------------------------------------------------------------------------------------
 
 
@@ -1034,6 +1049,7 @@ PAIRS = [
     (AnotherPath, Denoising, "programs sample and log_prob have different values of path"),
     (TraceOfTheWrongSign, Denoising, "gives a trace of .*its sign is wrong"),
     (NoNoiseInSteps, Denoising, "does not move the state as its row says"),
+    (ClippedBeforeItIs, Denoising, "does not move the state as a row with two columns for D says"),
     (IgnoredMask, Posterior, "output x, depends on the padding of part text: .* text_mask marks as absent"),
     (IgnoredMaskOfAttention, Attending, "graph inverse, output x, depends on the padding of part text"),
     (LongestOfTheBatch, Posterior, "graph inverse, output x, depends on the padding of part text"),
