@@ -258,8 +258,9 @@ class Model:
         name = name or f"{program.get('sampler', 'ddim')}-{program.get('steps', 50)}"
         table = {key.split("/")[1]: value for key, value in arrays.items() if key.split("/")[0] == name}
         require(table, f"there is no table {name}; there are {', '.join(sorted({k.split('/')[0] for k in arrays}))}")
-        more = table["matrix"].shape[2] - table["matrix"].shape[1]  # columns for D, and for D before it is clipped
-        require(more <= 1 + program.get("unclipped_column", False), f"graph {program['graph']} cannot run {name}")
+        taken, (_, slots, width) = program.get("unclipped_column", False), table["matrix"].shape
+        fits = slots < width <= slots + 1 + taken  # a column for D, and maybe one for D before it is clipped
+        require(fits, f"graph {program['graph']} takes no matrix of {width} columns for {slots} slots")
         missing = {"noise_scale": 0, "noise_range": 0, "rescale": 0, "guidance": 1, "clip": np.finfo(np.float32).max}
         return {**{k: np.full(len(table["time"]), value) for k, value in missing.items()}, **table}
 
