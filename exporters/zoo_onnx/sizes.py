@@ -25,8 +25,9 @@ def traced_sizes(ports: Iterable[Port]) -> dict[str, int]:
     distinct.
     """
     ports = tuple(ports)
-    taken = {d for p in ports for d in p.shape if isinstance(d, int)} | set(_TRACED.values())
     names = dict.fromkeys(d for p in ports for d in p.shape if isinstance(d, str))
+    taken = {d for p in ports for d in p.shape if isinstance(d, int)}
+    taken |= {size for name, size in _TRACED.items() if name in names}
     free = (prime for prime in _primes(5) if prime not in taken)
     return {name: _TRACED[name] if name in _TRACED else next(free) for name in names}
 

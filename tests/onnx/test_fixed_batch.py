@@ -63,5 +63,5 @@ def test_the_graph_has_no_symbolic_batch(pair):
     assert not any("batch" in port.shape for graph in manifest.graphs.values() for port in graph.inputs)
     session = fixed.session(manifest.sample.graph)
     sizes = {d for port in session.inputs for d in port.shape if isinstance(d, str)}
-    assert sizes == {"slots", "wide_columns", "evaluations"}
+    assert sizes <= {"slots", "wide_columns", "evaluations"}
     assert check(open_bundle(folder), "cpu").ok
