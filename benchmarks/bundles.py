@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
-from gpu_run.models import feeds  # noqa: E402 - after the path
+from gpu_run.models import feeds
 
-from zoo.bundle.differences import relative_difference  # noqa: E402
-from zoo.models.sources import resolve  # noqa: E402
-from zoo.registry import installed  # noqa: E402
-from zoo.runtime import BundledModel, load  # noqa: E402
+from zoo.bundle.differences import relative_difference
+from zoo.models.sources import resolve
+from zoo.registry import installed
+from zoo.runtime import BundledModel, load
 
 #: samples of a turn, so that small batches take longer than the clock's grain
 SAMPLES = 64
@@ -57,7 +58,7 @@ def _loaded(name: str) -> BundledModel:
 
 def _row(old: BundledModel, new: BundledModel, graph: str, batch: int, turns: int) -> str:
     inputs = feeds(old.manifest.graphs[graph], batch)
-    runs: list[Callable[[], Any]] = [lambda session=each.session(graph): session.run(inputs) for each in (old, new)]
+    runs = [partial(each.session(graph).run, inputs) for each in (old, new)]
     results = [run() for run in runs]
     difference = max(relative_difference(results[1][name], value, 1.0) for name, value in results[0].items())
     repeats = max(1, SAMPLES // batch)
