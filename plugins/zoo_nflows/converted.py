@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 from nflows.distributions.normal import StandardNormal
+from nflows.transforms import made
 from nflows.transforms.autoregressive import (
     AutoregressiveTransform,
     MaskedAffineAutoregressiveTransform,
@@ -21,7 +22,6 @@ from nflows.transforms.autoregressive import (
 )
 from nflows.transforms.base import CompositeTransform
 from nflows.transforms.base import Transform as NflowsTransform
-from nflows.transforms.made import MADE as NflowsNetwork
 from nflows.transforms.permutations import Permutation as NflowsPermutation
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -255,7 +255,7 @@ class _Activated(nn.Module):
 
 def _network(theirs: Any, count: int) -> MADE | None:
     """The network with its units in order of degree; None for one that has something else in it."""
-    activation = _ACTIVATIONS.get(theirs.activation) if type(theirs) is NflowsNetwork else None
+    activation = _ACTIVATIONS.get(theirs.activation) if type(theirs) is made.MADE else None
     if activation is None:
         return None
     blocks, residual = list(theirs.blocks), bool(theirs.use_residual_blocks)

@@ -1,4 +1,4 @@
-"""The examples of docs/bring-your-model.md: run as they are written; in the quick tier one with few steps of training."""
+"""The examples of docs/bring-your-model.md: run as they are written, and one with few steps in the quick tier."""
 
 import re
 import sys
