@@ -59,7 +59,7 @@ def settled() -> AbstractContextManager[object]:
 
 def _in_passes(self: Any, y: Tensor) -> Tensor:
     """``AutoregressiveTransform._inverse``, as a loop."""
-    owner = getattr(getattr(self.meta, "func", None), "__self__", None)
+    owner: Any = getattr(getattr(self.meta, "func", None), "__self__", None)
     if type(owner) is MaskedAutoregressiveTransform and owner.order is not None and owner.passes == y.shape[-1]:
         return _one_by_one(owner, self.meta.args[0], y)
     (x,) = loop(self.passes, (torch.zeros_like(y),), lambda x: (self.meta(x).inv(y),))
