@@ -181,16 +181,19 @@ class Inputs:
         finally:
             self._random.bit_generator.state = state
 
-    def ordinary(self, graph: Graph, sizes: Sizes, *, time: float | None = None) -> Feeds:
+    def ordinary(
+        self, graph: Graph, sizes: Sizes, *, time: float | None = None, conditions: Feeds | None = None
+    ) -> Feeds:
         """Random inputs like those of programs.
 
         Args:
             graph: the graph.
             sizes: of the symbolic dimensions.
             time: path time of a diffusion's step, in [0, 1]; None draws it.
+            conditions: the inputs that are named parts, or what they are encoded as; None draws and encodes them.
         """
         t = float(self._random.uniform(0.05, 0.95)) if time is None else time
-        conditions = self._conditions_of(graph, sizes)
+        conditions = self._conditions_of(graph, sizes) if conditions is None else conditions
         others = [port for port in graph.inputs if port.name not in conditions]
         drawn = {port.name: self._port(graph, port, _shape(port, sizes), t) for port in others}
         if "slots" in sizes and sizes.get(WIDE_COLUMNS) == sizes["slots"] + 2:
@@ -199,12 +202,14 @@ class Inputs:
         return {port.name: {**conditions, **drawn}[port.name] for port in graph.inputs}
 
     def extremes(self, graph: Graph, sizes: Sizes) -> Iterator[tuple[str, Feeds]]:
-        """The description of each case, and its inputs."""
+        """The description of each case, and its inputs; all have the same named parts, which are encoded once."""
+        role = self._roles.get(graph.name)
+        stepped = role is not None and role.row(0.5) is not None
+        conditions = None if stepped or graph.name == self._encoder else self._conditions_of(graph, sizes)
         for i, make in enumerate(graph.extremes):
             extreme = {name: np.asarray(array) for name, array in make(sizes.get("batch", 1)).items()}
-            yield f"extreme {i + 1} of the model", {**self.ordinary(graph, sizes), **extreme}
-        role = self._roles.get(graph.name)
-        if role is not None and role.row(0.5) is not None:
+            yield f"extreme {i + 1} of the model", {**self.ordinary(graph, sizes, conditions=conditions), **extreme}
+        if stepped:
             yield from self._extreme_times(graph, sizes)
             return
         if graph.name == self._encoder:
@@ -216,15 +221,15 @@ class Inputs:
         if any(each.distribution != "normal" for each in noises):
             floats = [p for p in floats if p.name not in {e.name for e in noises if e.distribution != "normal"}]
             for end, what in enumerate(("least", "largest")):
-                feeds = self.ordinary(graph, sizes)
+                feeds = self.ordinary(graph, sizes, conditions=conditions)
                 ends = {e.name: np.full_like(feeds[e.name], _ENDS[e.distribution][end]) for e in noises}
                 yield f"noise at its {what}", {**feeds, **ends}
         for factor in (0, 3, 10):
-            feeds = self.ordinary(graph, sizes)
+            feeds = self.ordinary(graph, sizes, conditions=conditions)
             scaled = {p.name: feeds[p.name] * np.float32(factor) for p in floats}
             yield f"inputs times {factor}", {**feeds, **scaled}
         for value in (-30.0, -8.0, 8.0, 30.0):
-            feeds = self.ordinary(graph, sizes)
+            feeds = self.ordinary(graph, sizes, conditions=conditions)
             yield f"inputs of {value:g}", {**feeds, **{p.name: np.full_like(feeds[p.name], value) for p in floats}}
 
     def _extreme_times(self, graph: Graph, sizes: Sizes) -> Iterator[tuple[str, Feeds]]:
