@@ -34,6 +34,7 @@ from zoo_onnx.density import Finding, check_density
 from zoo_onnx.explain import explain
 from zoo_onnx.inputs import BATCHES, Feeds, Inputs
 from zoo_onnx.lengths import check_lengths
+from zoo_onnx.margins import check_margins
 from zoo_onnx.reference import Reference, call, densities, samples, samples_and_margins
 from zoo_onnx.sizes import at_sizes, proven_sizes
 
@@ -110,8 +111,8 @@ class Proof:
         return call(self.reference.exact_graphs[name], feeds, torch.float64)
 
     def _declares(self) -> None:
-        """What a model says of its denoiser, the lengths of its events and its conditions is so."""
-        for check in (check_denoiser, check_lengths, check_conditions):
+        """What a model says of its denoiser, the lengths of its events, its margins and its conditions is so."""
+        for check in (check_denoiser, check_lengths, check_margins, check_conditions):
             check(self.model, self.programs, self.inputs, self._run_exactly)
 
     def _scores(self) -> None:
