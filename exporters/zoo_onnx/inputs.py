@@ -16,7 +16,7 @@ from zoo.arrays import Array
 from zoo.likelihood.ode import evaluations
 from zoo.models.interface import GenerativeModel
 from zoo.noise import Distribution
-from zoo.programs import WIDE_COLUMNS, Graph, Program, Programs
+from zoo.programs import MARGIN, WIDE_COLUMNS, Graph, Program, Programs
 from zoo.programs.conditioning import ROWS
 from zoo.programs.ports import Port
 from zoo_onnx import budget
@@ -231,6 +231,14 @@ class Inputs:
         for value in (-30.0, -8.0, 8.0, 30.0):
             feeds = self.ordinary(graph, sizes, conditions=conditions)
             yield f"inputs of {value:g}", {**feeds, **{p.name: np.full_like(feeds[p.name], value) for p in floats}}
+
+    def normals(self, graph: Graph) -> tuple[str, ...]:
+        """The inputs of a graph that are the noise of a program that samples in one call, if all of it is normal."""
+        role = self._roles.get(graph.name)
+        if role is None or role.scores or role.stepped or MARGIN in (port.name for port in graph.outputs):
+            return ()
+        noises = role.noises({graph.name: graph})
+        return tuple(each.name for each in noises) if all(e.distribution == "normal" for e in noises) else ()
 
     def _extreme_times(self, graph: Graph, sizes: Sizes) -> Iterator[tuple[str, Feeds]]:
         """Both ends of a path, with states of every second sample times 8: of even ones first, then of odd ones."""

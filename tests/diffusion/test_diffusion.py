@@ -1,5 +1,6 @@
 """The diffusion model, most of it with a network whose right answer is known in closed form."""
 
+import copy
 import math
 from dataclasses import replace
 
@@ -221,6 +222,20 @@ def test_it_works_in_double_precision(tiny):
     single = tiny()
     assert model.sample(2, seed=0).dtype == torch.float64
     torch.testing.assert_close(model.sample(2, seed=0).float(), single.sample(2, seed=0), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sixteen_bits_are_refused_and_autocast_is_what_they_are_told_to_use(tiny, dtype):
+    model = tiny(likelihood=True)
+    half = copy.deepcopy(model).to(dtype)
+    x = torch.zeros(2, *model.event_shape)
+    for call in (lambda: half.sample(2), lambda: half.log_prob(x.to(dtype)), lambda: half.encode(x.to(dtype))):
+        with pytest.raises(UsageError, match=f"a diffusion cannot (sample|score) in {str(dtype)[6:]}"):
+            call()
+    with torch.autocast("cpu", torch.bfloat16):
+        lowered = model.sample(4, seed=0, steps=3)
+    assert lowered.dtype == torch.float32
+    torch.testing.assert_close(lowered, model.sample(4, seed=0, steps=3), atol=0.1, rtol=0.1)
 
 
 def test_requests_that_make_no_sense_are_refused(gaussian, model):

@@ -259,7 +259,7 @@ def test_a_batch_becomes_a_loss(monkeypatch, tmp_path):
     with journey:
         settings, path = recipe.training.at(0), tmp_path / "checkpoint"
         loop._step(model, model, optimizer, data, settings, 0, None, path, Replicas(model))
-    assert called_by(journey, "_step", "Diffusion.loss", "Diffusion._called", "called") == told(
+    assert called_by(journey, "_step", "Diffusion.loss", "Diffusion._called", "called", "_plainly") == told(
         "From a batch to the loss"
     )
 
