@@ -308,8 +308,8 @@ def update_average(average: torch.nn.Module, model: torch.nn.Module, *, decay: f
 
     The decay is warmed up as (1 + step)/(10 + step), so that the average forgets the initial weights.
     """
-    for a, p in zip(average.parameters(), model.parameters(), strict=True):
-        a.lerp_(p, 1.0 - decay)
+    # all in one call: one by one, the calls take longer than the arithmetic of small models
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1.0 - decay)
     for kept, buffer in zip(average.buffers(), model.buffers(), strict=True):
         kept.copy_(buffer)
 

@@ -17,6 +17,9 @@ def optimizer_of(model: torch.nn.Module, settings: TrainingRecipe) -> torch.opti
     own: dict[str, Any] = {"betas": settings.betas} if "betas" in accepted else {}
     if settings.optimizer == "sgd":
         own["momentum"] = settings.betas[0]
+    if "fused" in accepted:
+        # all parameters in one pass over the memory, which has nothing to do with how the forward pass computes
+        own["fused"] = True
     optimizer: torch.optim.Optimizer = cls(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, **own
     )
