@@ -156,7 +156,9 @@ def ours(pair: Pair, data: Dataset, registry: Registry, **training: Any) -> tupl
         def report(*_: object) -> None:
             times.append(time.process_time())
 
-        whole = Recipe.from_dict({**recipe.describe(), "training": {**recipe.describe()["training"], "steps": steps + WARMUP}})  # type: ignore[dict-item]
+        whole = Recipe.from_dict(
+            {**recipe.describe(), "training": {**recipe.describe()["training"], "steps": steps + WARMUP}}
+        )  # type: ignore[dict-item]
         with tempfile.TemporaryDirectory() as folder:
             loop.train(model, data, whole, Path(folder) / "checkpoint.safetensors", report=report)
         return times[-1] - times[WARMUP - 1]
@@ -238,7 +240,9 @@ def main() -> None:
     torch.set_num_threads(1)
     registry = Registry.discover()
     print(f"torch {torch.__version__}, Python {platform.python_version()}, {args.turns} turns of {args.steps} steps\n")
-    print("| | parameters | theirs | CPU ms a step | theirs | theirs / ours (quartiles) |\n| --- | --- | --- | --- | --- | --- |")
+    print(
+        "| | parameters | theirs | CPU ms a step | theirs | theirs / ours (quartiles) |\n| --- | --- | --- | --- | --- | --- |"
+    )
     for pair in pairs():
         if pair.name in args.only:
             for row in compare(pair, registry, args):

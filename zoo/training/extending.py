@@ -50,7 +50,7 @@ def extended(folder: Path, steps: int, say: Callable[[str], None]) -> Recipe:
             f"{folder} does not hold the optimizer's state ({state.name}), from which a run goes on",
             hint=f"Fine-tune the model instead: zoo train RECIPE --from {folder}.",
         )
-    done = json.loads(kept.metadata(state)["progress"])["step"]
+    done = kept.step_of(state)
     if done < before.training.steps:
         raise ConfigError(
             f"the run in {folder} stopped early, at step {done:,}, and would stop again",
