@@ -6,7 +6,8 @@ Ours train by the loop of ``zoo train``, whole: batches, seeds, checks of the gr
 loop around their loss, with batches that lie in memory, standardised, and the same optimizer: AdamW, by which torch
 computes one parameter after the other on a CPU. All take turns in one process, on one thread, and a ratio is that of
 the CPU times of one turn, the median of all turns being shown with its quartiles; so other load on the machine says
-little. Above 1, ours is the faster. ``--compile`` measures ``training.compile`` and ``torch.compile`` of the others too.
+little. Above 1, ours is the faster. ``--compile`` measures ``training.compile`` and ``torch.compile`` of the others
+too.
 
 Needs zuko and diffusers (pip install 'genzoo[peers]').
 """
@@ -18,7 +19,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +157,7 @@ def ours(pair: Pair, data: Dataset, registry: Registry, **training: Any) -> tupl
         def report(*_: object) -> None:
             times.append(time.process_time())
 
-        whole = Recipe.from_dict(
-            {**recipe.describe(), "training": {**recipe.describe()["training"], "steps": steps + WARMUP}}
-        )  # type: ignore[dict-item]
+        whole = replace(recipe, training=replace(recipe.training, steps=steps + WARMUP))
         with tempfile.TemporaryDirectory() as folder:
             loop.train(model, data, whole, Path(folder) / "checkpoint.safetensors", report=report)
         return times[-1] - times[WARMUP - 1]
@@ -240,9 +239,8 @@ def main() -> None:
     torch.set_num_threads(1)
     registry = Registry.discover()
     print(f"torch {torch.__version__}, Python {platform.python_version()}, {args.turns} turns of {args.steps} steps\n")
-    print(
-        "| | parameters | theirs | CPU ms a step | theirs | theirs / ours (quartiles) |\n| --- | --- | --- | --- | --- | --- |"
-    )
+    print("| | parameters | theirs | CPU ms a step | theirs | theirs / ours (quartiles) |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for pair in pairs():
         if pair.name in args.only:
             for row in compare(pair, registry, args):

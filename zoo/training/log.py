@@ -62,7 +62,7 @@ def _board(folder: Path, step: int) -> Any:
     except ModuleNotFoundError as error:
         raise MissingDependencyError("tensorboard", "write for TensorBoard", extra="tensorboard") from error
     try:
-        return SummaryWriter(str(folder), purge_step=step + 1 if step else None)  # type: ignore[no-untyped-call]
+        return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
     except OSError as error:
         raise OutputError(f"cannot write {folder}: {reason_of(error)}") from error
 
