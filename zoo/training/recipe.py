@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -205,7 +205,7 @@ class TrainingRecipe:
             "evaluate_every": self.evaluate_every >= 0,
             "checkpoint_every": self.checkpoint_every >= 1,
             "log_every": self.log_every >= 1,
-            "accumulate": 1 <= self.accumulate <= self.batch_size,
+            "accumulate": self.accumulate >= 1,
             "patience": self.patience >= 0,
             "ema_snapshots": self.ema_snapshots >= 0,
             # beyond it the average is flatter than one over all steps alike
@@ -228,30 +228,32 @@ class TrainingRecipe:
 
     def _check_together(self) -> None:
         """Refuse settings that do not go together."""
+        for conflict in self.conflicts():
+            raise conflict
+
+    def conflicts(self) -> Iterator[ConfigError]:
+        """What is wrong with settings together that are right by themselves, one error each."""
+        if self.accumulate > self.batch_size:
+            yield ConfigError(f"training.accumulate = {self.accumulate} is more than training.batch_size")
         if self.keep == "best" and not self.evaluate_every:
-            raise ConfigError('training.keep = "best" needs training.evaluate_every')
+            yield ConfigError('training.keep = "best" needs training.evaluate_every')
         if self.patience and not self.evaluate_every:
-            raise ConfigError("training.patience needs training.evaluate_every")
+            yield ConfigError("training.patience needs training.evaluate_every")
         if self.optimizer == SCHEDULE_FREE and (self.schedule != "constant" or self.ema):
-            raise ConfigError(
+            yield ConfigError(
                 f'training.optimizer = "{SCHEDULE_FREE}" averages the weights instead of a schedule',
                 hint='Set training.schedule = "constant" and training.ema = 0.',
             )
         if self.ema_length and (not self.ema_snapshots or self.keep == "best"):
-            raise ConfigError('training.ema_length needs training.ema_snapshots and training.keep = "last"')
-        if self.shard:
-            self._check_shardable()
-
-    def _check_shardable(self) -> None:
-        """Refuse what needs whole parameters."""
-        if self.optimizer not in SHARDABLE:
-            raise ConfigError(
+            yield ConfigError('training.ema_length needs training.ema_snapshots and training.keep = "last"')
+        if self.shard and self.optimizer not in SHARDABLE:
+            yield ConfigError(
                 f'training.shard: the optimizer "{self.optimizer}" needs whole parameters',
                 hint=f"Those that take parts are {', '.join(SHARDABLE)}.",
             )
         for name in ("compile", "ema_snapshots"):
-            if getattr(self, name):
-                raise ConfigError(f"training.shard: training.{name} needs whole parameters")
+            if self.shard and getattr(self, name):
+                yield ConfigError(f"training.shard: training.{name} needs whole parameters")
 
     def at(self, step: int) -> TrainingRecipe:
         """The settings after ``step`` completed steps, with the changes up to there applied."""
