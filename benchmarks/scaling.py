@@ -81,7 +81,7 @@ def drawing(folder: Path, samples: int, workers: int) -> tuple[float, float]:
 
 
 def measured(run: Callable[[Path, int, int], tuple[float, float]], work: int, turns: int) -> list[str]:
-    """Cells of a row: seconds of wall clock and of CPU by one process and by two, and how many times as fast two are."""
+    """Cells of a row: wall-clock and CPU seconds of one process and of two, and how many times as fast two are."""
     taken: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
     for turn in range(turns):
         for processes in (1, 2) if turn % 2 == 0 else (2, 1):
