@@ -93,11 +93,9 @@ def command(
         return
     _need_torch()
     if ema is not None:
-        others = (data, start, extend, steps, seed, samples_every, tensorboard, restart, options, changes)
-        if output is None or any(map(_stated, others)):
-            raise UsageError(
-                "--ema makes a model of a run as it was: it needs -o, and takes no option besides --device"
-            )
+        unused = (data, start, extend, steps, seed, samples_every, tensorboard, restart, options, changes)
+        if output is None or any(map(_stated, unused)):
+            raise UsageError("--ema makes a model of a run as it was: it needs -o, and takes no option besides --device")
         _averaged(app, _folder_of(recipe), ema, output, device)
         return
     from zoo.training.extending import extended

@@ -58,8 +58,8 @@ def combination(stored: list[tuple[int, float]], last: int, length: float) -> ND
         each = np.stack([profile(step, kind, steps) for step, kind in stored])
         products += each @ each.T
         wanted += each @ profile(last, length, steps)
-    factors: NDArray[np.float64] = np.linalg.lstsq(products, wanted, rcond=1e-13)[0]
-    return factors / factors.sum()
+    factors = np.asarray(np.linalg.lstsq(products, wanted, rcond=1e-13)[0], np.float64)
+    return np.asarray(factors / factors.sum(), np.float64)
 
 
 class PowerAverages:
