@@ -98,6 +98,14 @@ def features(classifier: Classifier, x: NDArray[np.float32]) -> NDArray[np.float
     return np.concatenate(parts)
 
 
+def classifier_of(evaluation: Evaluation) -> Classifier:
+    """A classifier of the real data, trained once for all metrics."""
+    if "classifier" not in evaluation.kept:
+        evaluation.kept["classifier"] = train_classifier(evaluation.data)
+    classifier: Classifier = evaluation.kept["classifier"]
+    return classifier
+
+
 def classifier_metrics(evaluation: Evaluation, *, classifier: Classifier | None = None) -> Metrics:
     """``class_agreement`` of a class-conditional model, and ``frechet_distance``, both by a classifier of real data.
 
@@ -111,7 +119,7 @@ def classifier_metrics(evaluation: Evaluation, *, classifier: Classifier | None 
     model, data = evaluation.model, evaluation.data
     if not has_classifier(data) or not data.labels or data.test.condition is None or evaluation.drawn is None:
         return {}
-    classifier = train_classifier(data) if classifier is None else classifier
+    classifier = classifier_of(evaluation) if classifier is None else classifier
     drawn, samples = evaluation.drawn.x, evaluation.samples
     metrics: Metrics = {}
     classes = evaluation.drawn.condition

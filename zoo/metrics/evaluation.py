@@ -65,6 +65,11 @@ class Evaluation:
         samples: number of samples to draw; 0 for none.
         seed: of the dequantisation and of probes. Samples are drawn with seed + 1.
         progress: called with (calls done, calls in all), or None.
+        own: whether the training split is what the model was trained on, and not just other real data.
+        features: a name, and what makes features ``[n, k]`` of pictures or recordings ``[n, *event_shape]`` in data
+            units, float32; None for those that the metric ``features`` chooses.
+        simulator: a name, and what makes a condition ``[n, d]`` of samples of a posterior ``[n, *event_shape]``, for
+            posterior predictive checks; or None.
         against: other data to tell from the test samples by their density, or None.
         kept: what a metric found out that others need too, by a name; each metric fills it for itself.
     """
@@ -79,6 +84,9 @@ class Evaluation:
     samples: int = 1000
     seed: int = 0
     progress: Progress | None = None
+    own: bool = True
+    features: tuple[str, Callable[[Array], Any]] | None = None
+    simulator: tuple[str, Callable[[Array], Any]] | None = None
     against: Split | None = None
     kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 

@@ -42,6 +42,22 @@ def zoo_metrics() -> list[Metric]:
             entry="zoo.metrics.two_sample:distances",
         ),
         Metric(
+            name="fidelity",
+            summary="how many samples of numbers look like real ones, and how much of the real ones they reach",
+            entry="zoo.metrics.neighbours:fidelity",
+        ),
+        Metric(
+            name="features",
+            summary="Fréchet and kernel distance, fidelity and variety of pictures and recordings in stated features",
+            entry="zoo.metrics.features:feature_metrics",
+            requires=("torch",),
+        ),
+        Metric(
+            name="copying",
+            summary="how near samples are to training data, beside how near held-out data are",
+            entry="zoo.metrics.neighbours:copying",
+        ),
+        Metric(
             name="c2st",
             summary="how well a classifier tells samples from real ones",
             entry="zoo.metrics.two_sample:c2st",
@@ -52,6 +68,23 @@ def zoo_metrics() -> list[Metric]:
             summary="whether posteriors are calibrated, by ranks (SBC) and expected coverage",
             entry="zoo.metrics.posterior:calibration",
             requires=("scipy",),
+        ),
+        Metric(
+            name="tarp",
+            summary="whether posteriors are accurate in all their parameters together, by random points (TARP)",
+            entry="zoo.metrics.posterior:tarp",
+            requires=("scipy",),
+        ),
+        Metric(
+            name="predictive",
+            summary="whether a simulator, of --simulator, makes of posteriors what was observed",
+            entry="zoo.metrics.posterior:predictive",
+        ),
+        Metric(
+            name="efficacy",
+            summary="how well a classifier or regressor of each column does that learned from samples of a table",
+            entry="zoo.metrics.efficacy:efficacy",
+            requires=("sklearn",),
         ),
         Metric(
             name="auroc",

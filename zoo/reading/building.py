@@ -268,6 +268,10 @@ def _held(pair: tuple[float, float], grain: float) -> list[float]:
     return [float(low), float(top)]
 
 
+#: of float32, at least, between the least and the largest number of a column
+_STEPS = 1 << 16
+
+
 def _collapsed(event: Sequence[Numbers], kept: NDArray[np.bool_]) -> list[str]:
     """Notes on columns whose different numbers are not different in float32."""
     notes = []
@@ -276,7 +280,9 @@ def _collapsed(event: Sequence[Numbers], kept: NDArray[np.bool_]) -> list[str]:
         if len(values) and not float(np.abs(values).max()) <= float(np.finfo(np.float32).max):
             raise DataError(f"column {each.column.name!r} has numbers beyond float32, which ends at 3.4e38: rescale it")
         distinct, left = len(np.unique(values)), len(np.unique(values.astype(np.float32)))
-        if left < distinct:
+        # of many numbers with all digits of float64 some always meet in float32, which is no loss if its steps are fine
+        step = float(np.spacing(np.float32(np.abs(values).max()))) if len(values) else 0.0
+        if left < distinct and step * _STEPS > float(np.ptp(values)):
             notes.append(
                 f"column {each.column.name!r} has {distinct:,} different numbers, of which float32 keeps {left:,} "
                 "apart: subtract a constant that they have in common, or take a larger unit"

@@ -80,9 +80,7 @@ def read(
             separator = delimiter or ("\t" if path.suffix.lower() == ".tsv" else delimiter_of(file.read(_SAMPLE)))
             file.seek(0)
             reader = csv.reader(file, delimiter=separator, strict=True, skipinitialspace=not verbatim)
-            lines = [
-                (reader.line_num, row) for row in reader if row and (verbatim or len(row) > 1 or row[0].strip())
-            ]
+            lines = [(reader.line_num, row) for row in reader if row and (verbatim or len(row) > 1 or row[0].strip())]
     except (LookupError, UnicodeError) as error:
         raise DataError(f"{path} is not text in {encoding}: {error}", hint=hint or "Save it as UTF-8.") from error
     except csv.Error as error:
@@ -150,7 +148,9 @@ def delimiter_of(text: str) -> str:
         widths = {len(row) for row in rows}
         cells = [cell for row in rows for cell in row]
         numbers = sum(_is_number(cell, delimiter) for cell in cells)
-        return len(widths) == 1 and widths != {1}, numbers / max(len(cells), 1), len(rows[0]) if rows else 0
+        if len(widths) == 1 and widths != {1}:
+            return True, numbers / len(cells), widths.pop()
+        return False, 0.0, len(rows[0]) if rows else 0
 
     return max(_DELIMITERS, key=good)
 

@@ -103,7 +103,7 @@ def _places(texts: Sequence[str], categories: Sequence[str], where: str) -> NDAr
     """Places of categories, which blanks around them do not change; what stands for a missing cell is the empty one."""
     places = {name: float(i) for i, name in enumerate(categories)}
     if "" in places:
-        places = {**{text: places[""] for text in delimited.MISSING}, **places}
+        places = {**dict.fromkeys(delimited.MISSING, places[""]), **places}
     if unknown := next((text for text in texts if text not in places and text.strip() not in places), None):
         raise DataError(f"{where}: {unknown!r} is not one of {', '.join(categories)}")
     return np.array([places[text if text in places else text.strip()] for text in texts])
