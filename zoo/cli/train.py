@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 @click.option(
     "--samples-every", type=click.IntRange(1), metavar="STEPS", help="Write samples into the folder as it goes."
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    help="Processes that read samples ahead which lie in files [up to 4 where there are such].",
+)
 @click.option("--device", default="cpu", show_default=True, help="Torch device: cpu, cuda, cuda:1, mps, ...")
 @click.option("--restart", is_flag=True, help="Discard a checkpoint or finished model in the output folder.")
 @json_option
@@ -55,6 +60,7 @@ def command(
     steps: int | None,
     seed: int | None,
     samples_every: int | None,
+    workers: int | None,
     device: str,
     restart: bool,
     **parsed: Any,
@@ -105,10 +111,19 @@ def command(
                 if processes.leads:
                     stack.enter_context(locked(folder))
                     _make_room(folder, restart=restart)
-        _run(app, settled, folder, processes, samples_every=samples_every or 0, device=device)
+        _run(app, settled, folder, processes, samples_every=samples_every or 0, workers=workers, device=device)
 
 
-def _run(app: App, recipe: Recipe, folder: Path, processes: Processes, *, samples_every: int, device: str) -> None:
+def _run(
+    app: App,
+    recipe: Recipe,
+    folder: Path,
+    processes: Processes,
+    *,
+    samples_every: int,
+    workers: int | None,
+    device: str,
+) -> None:
     """Train a recipe into a folder, and say how it goes.
 
     Raises:
@@ -127,7 +142,7 @@ def _run(app: App, recipe: Recipe, folder: Path, processes: Processes, *, sample
                 app.say(f"step {training_state.step}: loss {loss:.4f}, validation {validation:.4f}{best}")
 
         watched: dict[str, Any] = {"report": report, "samples_every": samples_every, "say": app.say}
-        where: dict[str, Any] = {"device": local_device(device), "processes": processes}
+        where: dict[str, Any] = {"device": local_device(device), "processes": processes, "workers": workers}
         card = train_recipe(recipe, folder, app.registry, stop=partial(bool, interrupted), **where, **watched)
         if card is None:
             interrupted.append(0)  # perhaps by a signal that has not reached this process yet
