@@ -17,9 +17,9 @@ from zoo.cli import _group  # noqa: E402 - after the check for torch
 
 #: of the simulations and of the training; fixed before any of them was run
 SEEDS = (1, 2, 3)
-PARAMETERS, ROWS, NOISE = ("free a", "b", "phi"), 6000, 0.4
-CONFIG = {"hidden": 64, "blocks": 2, "transforms": 4}
-TRAINING = {"steps": 1500, "batch_size": 256, "learning_rate": 2e-3, "evaluate_every": 250, "keep": "best"}
+PARAMETERS, ROWS, NOISE = ("free a", "b", "phi"), 20_000, 0.4
+CONFIG = {"hidden": 32, "blocks": 1, "transforms": 4}
+TRAINING = {"steps": 1200, "batch_size": 256, "learning_rate": 3e-3, "evaluate_every": 200, "keep": "best"}
 
 
 def simulated(seed, scale):
