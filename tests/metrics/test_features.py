@@ -7,12 +7,12 @@ import pytest
 
 pytest.importorskip("torch")
 
-from zoo.data import Dataset, Split  # noqa: E402 - after the check for torch
-from zoo.errors import PluginError  # noqa: E402
-from zoo.metrics.distance import kernel_distance  # noqa: E402
-from zoo.metrics.evaluation import Evaluation  # noqa: E402
-from zoo.metrics.features import feature_metrics, mel_features  # noqa: E402
-from zoo.modality import Audio  # noqa: E402
+from zoo.data import Dataset, Split
+from zoo.errors import PluginError
+from zoo.metrics.distance import kernel_distance
+from zoo.metrics.evaluation import Evaluation
+from zoo.metrics.features import feature_metrics, mel_features
+from zoo.modality import Audio
 
 
 class Model:

@@ -217,10 +217,12 @@ def _measured(app: App, registry: Registry, metric: Metric, evaluation: Evaluati
 
 def _cells(name: str, metric: dict[str, object]) -> list[str]:
     """A metric as a row: fields without a column are written in words, with ``of`` last."""
+    from zoo.metrics.evaluation import in_words
+
     error = f" ± {metric['standard_error']}" if "standard_error" in metric else ""
     columns = ("value", "standard_error", "unit", "samples")
     said = {key: value for key, value in metric.items() if key not in (*columns, "of")}
-    words = [str(value) if key == "by" else f"{key.replace('_', ' ')} {value}" for key, value in said.items()]
+    words = [str(v) if key == "by" else f"{key.replace('_', ' ')} {in_words(v)}" for key, v in said.items()]
     words += [str(metric["of"])] if "of" in metric else []
     cells = [name, f"{metric['value']}{error}", metric.get("unit", ""), metric.get("samples", ""), "; ".join(words)]
     return [str(cell) for cell in cells]

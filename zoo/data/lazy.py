@@ -68,7 +68,12 @@ class Chosen(Lazy):
         """For another process: where the numbers of a mapped file are, instead of the numbers."""
         source = self.source
         if isinstance(source, np.memmap) and source.flags.c_contiguous and source.filename is not None:
-            where = {"filename": source.filename, "dtype": source.dtype, "offset": _offset(source), "shape": source.shape}
+            where = {
+                "filename": source.filename,
+                "dtype": source.dtype,
+                "offset": _offset(source),
+                "shape": source.shape,
+            }
             return {**self.__dict__, "source": where}
         return dict(self.__dict__)
 

@@ -53,7 +53,8 @@ def efficacy(evaluation: Evaluation) -> Metrics:
         "efficacy": {
             "value": round(mine, 4),
             "of_training_data": round(real, 4),
-            "columns": {name: {"samples": pair[0], "training_data": pair[1]} for name, pair in scores.items()},
+            "columns": {name: pair[0] for name, pair in scores.items()},
+            "columns_of_training_data": {name: pair[1] for name, pair in scores.items()},
             "of": "the mean score, at most 1 and 0 for a guess, of gradient-boosted trees that learn a column from the "
             "others, from samples, and predict it in held-out rows",
             "samples": count,

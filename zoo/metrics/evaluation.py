@@ -234,3 +234,8 @@ def measure_all(
                 raise PluginError(f"the metrics {of[name]} and {metric.name} both give {name!r}")
             tables[name], of[name] = table, metric.name
     return tables
+
+
+def in_words(value: object) -> str:
+    """A value of a metric's table in words: mappings, such as of columns to numbers, as lists."""
+    return ", ".join(f"{name} {each}" for name, each in value.items()) if isinstance(value, Mapping) else str(value)

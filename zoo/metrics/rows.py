@@ -27,7 +27,7 @@ _ROWS = 256
 
 @dataclass(frozen=True)
 class Compared:
-    """Three sets of equally many rows ``[n, features]``, standardised by the held-out ones.
+    """Three sets of rows ``[n, features]``, equally many unless they are records, standardised by the held-out ones.
 
     Attributes:
         drawn: samples of the model, with the conditions that they were drawn under.
@@ -49,7 +49,7 @@ def compared(evaluation: Evaluation, *, records: bool = False) -> Compared | Non
 
     Args:
         evaluation: the model and its data.
-        records: whether to take up to :data:`RECORDS` training data, of all classes, and not as many as samples.
+        records: whether to take all that there are, up to :data:`RECORDS` training data, in any numbers and classes.
     """
     model, data = evaluation.model, evaluation.data
     fits = int(np.prod(model.event_shape)) <= WIDEST and not isinstance(data.modality, Text)
@@ -62,6 +62,8 @@ def compared(evaluation: Evaluation, *, records: bool = False) -> Compared | Non
     plain = described is not None and described.plain
     if described is not None and described.kind == "classes":
         mine, test, train = _of_equal_classes(condition, data, count)
+    if records:
+        mine, test = (np.arange(min(size, MOST)) for size in (len(x), len(data.test)))
     if len(mine) < 2:
         return None
     shuffled = np.random.default_rng(evaluation.seed + 1).permutation(len(data.train))

@@ -79,7 +79,7 @@ def _written(x: NDArray[np.float64], column: Column) -> list[str]:
     if column.date:
         return [dates.formatted(v + column.origin, column.date) for v in x]
     if column.grain is None:
-        return [repr(float(np.float32(v))) for v in x]
+        return [str(v) for v in x.astype(np.float32)]  # the shortest decimals that are read as the same numbers
     decimals = max(0, -int(np.floor(np.log10(column.grain) + 1e-6)))
     # no "-0.0"
     return [f"{v + 0.0:.{decimals}f}" for v in x.round(decimals)]
