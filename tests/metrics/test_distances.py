@@ -93,6 +93,16 @@ def test_a_right_model_is_as_far_as_training_data_and_a_wrong_one_farther():
     assert two_sample.c2st(evaluation(Gaussian(shift=1.0), n=300))["c2st"]["value"] == pytest.approx(0.76, abs=0.05)
 
 
+def test_samples_are_not_compared_with_data_of_their_own_conditions():
+    """Beside its twin of another kind in training, each row of a fold would be taken for that kind."""
+    pytest.importorskip("sklearn")
+    found = compared(evaluation(Gaussian(condition=Condition.vector(1)), n=600))
+    assert len(found.drawn) == len(found.held_out) == len(found.training) == 300
+    assert not set(found.drawn[:, -1].round(7)) & set(found.held_out[:, -1].round(7))
+    right = two_sample.c2st(evaluation(Gaussian(condition=Condition.vector(1)), n=1200))["c2st"]
+    assert right["value"] == pytest.approx(0.5, abs=3 * right["standard_error"])
+
+
 def test_samples_are_rounded_as_the_data_are_before_they_are_compared():
     random = np.random.default_rng(1)
     columns = (Column("age", (), 1.0, -9.0, 9.0), Column.categories("city", ("Bern", "Biel")))
@@ -218,13 +228,13 @@ def test_a_narrow_model_has_precision_and_no_recall_and_a_wide_one_the_reverse()
 def test_a_model_that_copies_its_training_data_is_found_out():
     honest = evaluation(Gaussian())
     told = copying(honest)["closest_record"]
-    assert told["copies"] == pytest.approx(0.05, abs=0.03)
+    assert told["share_near"] == pytest.approx(0.05, abs=0.03)
     assert told["value"] == pytest.approx(told["of_held_out_data"], rel=0.2)
     thief = evaluation(Gaussian())
     train = np.asarray(thief.data.train.x)
     thief.model.sample = lambda n, **_: train[np.random.default_rng(0).integers(len(train), size=n)] + np.float32(1e-4)
     told = copying(thief)["closest_record"]
-    assert told["copies"] == 1.0
+    assert told["share_near"] == 1.0
     assert told["value"] < 0.01 * told["of_held_out_data"]
     # nothing is said of copies of data that the model was not trained on
     assert copying(evaluation(Gaussian(), own=False)) == {}

@@ -87,10 +87,10 @@ def copying(evaluation: Evaluation) -> Metrics:
         "closest_record": {
             "value": round(float(np.median(mine)), 5),
             "of_held_out_data": round(float(np.median(real)), 5),
-            "copies": round(share, 4),
-            "copies_of_held_out_data": round(expected, 4),
-            "of": f"the median distance of samples to the closest of {len(rows.training):,} training data; copies: "
-            "samples that are as near as the nearest twentieth of held-out data",
+            "share_near": round(share, 4),
+            "share_near_of_held_out_data": round(expected, 4),
+            "of": f"the median distance of samples to the closest of {len(rows.training):,} training data; share "
+            "near: of samples that are as near as the nearest twentieth of held-out data, 1 for copies",
             "samples": len(rows.drawn),
         }
     }

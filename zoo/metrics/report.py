@@ -47,6 +47,9 @@ nowrap; font-variant-numeric: tabular-nums } .metrics th, .metrics td { border-b
 .rows { font-size: 13px } .rows td, .rows th { white-space: nowrap } img { max-width: 100%; height: auto }
 .two { display: flex; flex-wrap: wrap; gap: 2em } .two > div { flex: 1 1 20em; min-width: 0; overflow-x: auto }
 small { color: var(--quiet) }
+@media (max-width: 45em) { body { font-size: 13px; margin: 1em auto } .metrics { width: 100% } .metrics th {
+overflow-wrap: anywhere } .metrics .n { white-space: normal } td, th { padding-right: .4em } img.chart { max-width:
+none; width: 44em } }
 """
 
 
@@ -379,7 +382,8 @@ def _png(figure: Figure) -> bytes:
 
 
 def _chart(figure: Figure, alt: str) -> str:
-    return _image(_png(figure), alt).replace(" src=", ' class="chart" src=', 1)
+    image = _image(_png(figure), alt).replace(" src=", ' class="chart" src=', 1)
+    return f'<div class="wide">{image}</div>'
 
 
 def _image(picture: bytes, alt: str) -> str:

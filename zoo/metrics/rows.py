@@ -62,6 +62,10 @@ def compared(evaluation: Evaluation, *, records: bool = False) -> Compared | Non
     plain = described is not None and described.plain
     if described is not None and described.kind == "classes":
         mine, test, train = _of_equal_classes(condition, data, count)
+    elif described is not None:
+        # samples have the conditions of the first test data, so that others are as independent of them as training data
+        count = min(count, len(data.test) // 2)
+        mine, test = np.arange(count), count + np.arange(count)
     if records:
         mine, test = (np.arange(min(size, MOST)) for size in (len(x), len(data.test)))
     if len(mine) < 2:
