@@ -2,6 +2,7 @@
 
 import csv
 import json
+import wave
 
 import numpy as np
 import pytest
@@ -377,8 +378,10 @@ def test_zoo_data_shows_columns_and_what_keeps_them_from_training(table, tmp_pat
 
 
 def test_data_that_stay_on_disk_train_to_the_same_weights(tmp_path, monkeypatch):
-    """As documented: a mapped array, and pictures that are decoded batch by batch, change no byte."""
-    from zoo.reading.formats import arrays, pictures
+    """As documented: mapped arrays, and pictures and recordings that are read batch by batch, change no byte."""
+    from safetensors.numpy import save_file
+
+    from zoo.reading.formats import arrays, pictures, recordings
 
     image = pytest.importorskip("PIL.Image")
     random = np.random.default_rng(0)
@@ -386,14 +389,23 @@ def test_data_that_stay_on_disk_train_to_the_same_weights(tmp_path, monkeypatch)
     (tmp_path / "photos").mkdir()
     for i, pixels in enumerate(random.integers(0, 256, (60, 4, 4), dtype=np.uint8)):
         image.fromarray(pixels).save(tmp_path / "photos" / f"{i:02}.png")
+    x = random.normal(size=(90, 2, 3)).astype(np.float32)
+    save_file({"samples": x, "condition": random.normal(size=(90, 2))}, tmp_path / "x.safetensors")
+    (tmp_path / "sounds").mkdir()
+    for i in range(30):
+        with wave.open(str(tmp_path / "sounds" / f"{i:02}.wav"), "wb") as file:
+            file.setparams((1 + i % 2, 2, 8000 * (1 + i % 3), 0, "NONE", None))
+            file.writeframes(random.integers(-9999, 9999, 90 + 2 * i).astype("<i2").tobytes())
 
     def trained(name):
-        model = zoo.train("nsf-coupling", data=str(tmp_path / name), steps=3)
+        options = {"rate": 8000, "seconds": 0.001} if name == "sounds" else {}
+        model = zoo.train("nsf-coupling", data=str(tmp_path / name), data_options=options, steps=3)
         return {key: value.numpy().tobytes() for key, value in model.state_dict().items()}
 
-    before = {name: trained(name) for name in ("rows.npy", "photos")}
-    for module in (arrays, pictures):
+    before = {name: trained(name) for name in ("rows.npy", "photos", "x.safetensors", "sounds")}
+    for module in (arrays, pictures, recordings):
         monkeypatch.setattr(module, "IN_MEMORY", 0)
+    assert isinstance(arrays.safetensors(tmp_path / "x.safetensors").x, np.memmap)
     assert {name: trained(name) for name in before} == before
 
 
