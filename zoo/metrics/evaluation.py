@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -158,6 +158,22 @@ class Evaluation:
             condition = test.condition_at(np.arange(self.samples) % len(test))
         x = self.model.sample(self.samples, seed=self.seed + 1, condition=condition, progress=self.progress)
         return Samples(x, condition)
+
+    def with_steps(self, steps: int, count: int) -> Evaluation:
+        """The same of fewer samples, of the same noise and conditions, drawn in so many steps of the default sampler.
+
+        Args:
+            steps: of a model whose samples take steps.
+            count: of the samples, at most as many as there are.
+        """
+        assert self.drawn is not None
+        condition = self.drawn.condition
+        some = {name: part[:count] for name, part in condition.items()} if isinstance(condition, Mapping) else condition
+        some = some[:count] if isinstance(some, np.ndarray) else some
+        x = self.model.sample(count, seed=self.seed + 1, condition=some, steps=steps, progress=self.progress)
+        fewer = replace(self, samples=count, kept={})
+        fewer.__dict__["drawn"] = Samples(x, some)
+        return fewer
 
 
 def chosen_metrics(registry: Registry, names: Collection[str] = ()) -> list[Metric]:

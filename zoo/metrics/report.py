@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from zoo.arrays import Array
 from zoo.conditions import StoredCondition
 from zoo.dates import formatted
-from zoo.errors import ZooError
+from zoo.errors import UsageError, ZooError
 from zoo.metrics.evaluation import Evaluation, Metrics, in_words
 from zoo.metrics.posterior import Ranks, predictions, ranks, tarp_shares
-from zoo.metrics.rows import as_written
+from zoo.metrics.rows import as_written, compared
+from zoo.metrics.two_sample import energy_distance
 from zoo.modality import Column, Table, Text
 from zoo.render import tables as written_tables
 from zoo.render.files import Extras, content
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SHOWN, _ROWS, _COLUMNS, _PAIRED = 36, 8, 48, 5
+#: steps that samples are drawn in, and how many samples
+_STEPS, _STEPPED = (1, 2, 4, 8, 16, 32), 200
 #: of the Kolmogorov distribution, the quantile at 99%
 _KS = 1.628
 _DATA, _DRAWN, _OTHER = "#555555", "#1f77b4", "#d62728"
@@ -77,6 +80,7 @@ def page(
         ("Likelihood", _likelihoods(evaluation)),
         ("Calibration", _calibration(evaluation, metrics)),
         ("Posterior predictive", _predictive(evaluation)),
+        ("Quality by steps", _by_steps(evaluation)),
         ("Training", _training(history)),
     ]
     body = "".join(f"<h2>{title}</h2>\n{text}\n" for title, text in sections if text)
@@ -345,6 +349,36 @@ def _predictive(evaluation: Evaluation) -> str:
     figure.supylabel("in deviations of what was observed", fontsize=8)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=3, fontsize=8)
     return _chart(figure, "simulations from posteriors beside what was observed")
+
+
+def _by_steps(evaluation: Evaluation) -> str:
+    """How far samples in few and many steps are from test data, of a model whose samples take steps."""
+    program = evaluation.model.manifest.sample
+    if evaluation.drawn is None or program is None or not program.stepped:
+        return ""
+    count = min(len(evaluation.drawn.x), _STEPPED)
+    points, floor = [], float("nan")
+    for steps in _STEPS:
+        try:
+            rows = compared(evaluation.with_steps(steps, count))
+        except UsageError:  # a sampler may need more of them
+            continue
+        if rows is None:
+            return ""
+        points.append((steps, energy_distance(rows.drawn, rows.held_out)))
+        floor = energy_distance(rows.training, rows.held_out)
+    if not points:
+        return ""
+    figure = _figure(8, 3)
+    axis = figure.subplots()
+    axis.plot(*zip(*points, strict=True), "o-", color=_DRAWN, label=f"{count:,} samples")
+    axis.axhline(floor, color=_DATA, linewidth=1.0, label="training data")
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(_STEPS, [str(steps) for steps in _STEPS])
+    axis.set_xlabel("steps of the default sampler")
+    axis.set_ylabel("energy distance")
+    axis.legend()
+    return _chart(figure, "distance from test data by steps")
 
 
 def _training(history: Sequence[Mapping[str, float]]) -> str:
