@@ -32,7 +32,7 @@ def efficacy(evaluation: Evaluation) -> Metrics:
     count = min(len(drawn.x), len(data.train), _ROWS)
     places = np.random.default_rng(evaluation.seed + 1).permutation(len(data.train))[:count]
     sets = {
-        "samples": _table(evaluation, drawn.x[:count], None if condition is None else drawn.condition[:count]),  # type: ignore[index,call-overload]
+        "samples": _table(evaluation, drawn.x[:count], None if condition is None else drawn.condition[:count]),  # type: ignore[index]
         "training": _table(evaluation, data.train.x[places], data.train.condition_at(places)),
         "held out": _table(evaluation, data.test.x, data.test.condition_at(slice(None))),
     }

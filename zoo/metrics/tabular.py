@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -105,7 +107,7 @@ def _kolmogorov_smirnov(x: NDArray[np.float64], y: NDArray[np.float64]) -> float
     return float(np.abs(below[0] - below[1]).max())
 
 
-def _total_variation(x: NDArray[np.float64], y: NDArray[np.float64], count: int) -> float:
+def _total_variation(x: NDArray[Any], y: NDArray[Any], count: int) -> float:
     shares = [np.bincount(values.astype(np.int64), minlength=count) / len(values) for values in (x, y)]
     return float(np.abs(shares[0] - shares[1]).sum() / 2)
 

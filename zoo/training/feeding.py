@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from zoo.arrays import Array
 from zoo.data import Split
@@ -73,7 +73,7 @@ class Feed(AbstractContextManager["Feed"]):
     def _loader(self) -> DataLoader[Any]:
         return DataLoader(
             _Batches(self.split.x),
-            sampler=_Plan(self.plan),  # type: ignore[arg-type] # each item is a whole batch
+            sampler=_Plan(self.plan),  # each item is a whole batch
             batch_size=None,
             num_workers=self.workers,
             prefetch_factor=_AHEAD,
@@ -96,7 +96,7 @@ class _Plan:
         return self.plan()
 
 
-class _Batches:
+class _Batches(Dataset[Any]):
     """Batches of samples by the places in them."""
 
     def __init__(self, x: Array) -> None:
