@@ -16,7 +16,7 @@ from zoo.data import Dataset, Split  # noqa: E402
 from zoo.errors import ConfigError, DataError, PluginError, UsageError  # noqa: E402
 from zoo.registry import Registry, installed  # noqa: E402
 from zoo.registry.cards import ModelCard  # noqa: E402
-from zoo.training import loop  # noqa: E402
+from zoo.training import feeding  # noqa: E402
 from zoo.training.checking import mistakes  # noqa: E402
 from zoo.training.data import load_data, trained_on  # noqa: E402
 from zoo.training.inferring import inferred  # noqa: E402
@@ -331,11 +331,11 @@ def test_pictures_and_recordings_get_the_units_of_a_diffusion():
 
 def test_an_epoch_is_permuted_once_and_as_before():
     settings = TrainingRecipe(seed=3, batch_size=10)
-    loop._order.cache_clear()
+    feeding._order.cache_clear()
     for step in (0, 1, 7, 10, 11, 0):
         order = np.random.default_rng([3, step // 10]).permutation(105)
-        np.testing.assert_array_equal(loop._indices(105, settings, step), order[step % 10 * 10 :][:10])
-    assert loop._order.cache_info().misses == 2  # two epochs, the first of which is asked for again
+        np.testing.assert_array_equal(feeding.indices_of(105, settings, step), order[step % 10 * 10 :][:10])
+    assert feeding._order.cache_info().misses == 2  # two epochs, the first of which is asked for again
 
 
 def test_a_data_set_that_fails_is_named_with_its_plugin(monkeypatch):

@@ -126,9 +126,9 @@ def _options(app: App, model: BundledModel, facts: Facts, parsed: dict[str, Any]
     if parsed["condition"]:
         if model.condition is None:
             raise UsageError(f"{model.name} takes no condition")
-        given, columns = parsed["condition"], facts.condition_columns
-        options["condition"] = condition_from(model.condition, given, columns=columns)
-        if told := unread_columns(model.condition, given, columns):
+        texts, columns = parsed["condition"], facts.condition_columns
+        options["condition"] = condition_from(model.condition, texts, columns=columns)
+        if told := unread_columns(model.condition, texts, columns):
             app.say(told)
     return options
 

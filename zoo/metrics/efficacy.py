@@ -88,8 +88,8 @@ def _score(
     y, wanted = learned[:, target], real[:, target]
     settings = {"max_iter": _STEPS, "categorical_features": marks or None, "random_state": seed % 2**32}
     if not is_category:
-        found = HistGradientBoostingRegressor(**settings).fit(learned[:, kept], y).predict(real[:, kept])
-        return max(0.0, 1.0 - float(((found - wanted) ** 2).mean() / wanted.var()))
+        predicted = HistGradientBoostingRegressor(**settings).fit(learned[:, kept], y).predict(real[:, kept])
+        return max(0.0, 1.0 - float(((predicted - wanted) ** 2).mean() / wanted.var()))
     guess = float((wanted == np.bincount(wanted.astype(np.int64)).argmax()).mean())
     if len(np.unique(y)) < 2:
         return 0.0

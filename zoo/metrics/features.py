@@ -106,7 +106,7 @@ def _range(data: Dataset) -> tuple[float, float]:
 
 def _extracted(chosen: Features, x: Array) -> Float64Array:
     """Features of samples, checked, some at a time."""
-    found = []
+    parts = []
     for start in range(0, len(x), _BATCH):
         batch = np.asarray(x[start : start + _BATCH], np.float32)
         rows = np.asarray(chosen.extract(batch), np.float64)
@@ -115,8 +115,8 @@ def _extracted(chosen: Features, x: Array) -> Float64Array:
                 f"{chosen.of}: {len(batch)} samples have features of shape {list(rows.shape)}, where finite numbers "
                 f"[{len(batch)}, k] are wanted"
             )
-        found.append(rows)
-    return np.concatenate(found)
+        parts.append(rows)
+    return np.concatenate(parts)
 
 
 class RandomNetwork(nn.Module):
@@ -134,20 +134,21 @@ class RandomNetwork(nn.Module):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             sizes = (channels, *_CHANNELS)
-            self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(sizes))
-            for layer in self.layers:
-                nn.init.orthogonal_(layer.weight, 2.0**0.5)
+            layers = [nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(sizes)]
+        for layer in layers:
+            nn.init.orthogonal_(layer.weight, 2.0**0.5, generator=torch.Generator().manual_seed(0))
+        self.layers = nn.ModuleList(layers)
 
     @torch.no_grad()
     def features(self, x: Array, low: float, high: float) -> Float64Array:
         """Pictures ``[n, channels, height, width]`` from ``low`` to ``high`` as features ``[n, 384]``."""
         h: Tensor = torch.from_numpy(2.0 * (np.asarray(x, np.float32) - low) / (high - low) - 1.0)
-        found = []
+        parts = []
         for layer in self.layers:
             h = F.relu(layer(h))
-            found += [h.mean((2, 3)), h.std((2, 3), correction=0)]
+            parts += [h.mean((2, 3)), h.std((2, 3), correction=0)]
             h = F.avg_pool2d(h, 2) if min(h.shape[2:]) >= 2 else h
-        return torch.cat(found, 1).double().numpy()
+        return torch.cat(parts, 1).double().numpy()
 
 
 def mel_features(x: Array, rate: int) -> Float64Array:

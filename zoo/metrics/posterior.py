@@ -197,19 +197,19 @@ def predictive(evaluation: Evaluation) -> Metrics:
     sign of a posterior that does not fit its observation. Empty without a simulator, or for conditions other than
     vectors.
     """
-    made = predictions(evaluation)
-    if made is None:
+    predicted = predictions(evaluation)
+    if predicted is None:
         return {}
-    places = ranks_of(made.observed, made.simulated, evaluation.seed)
+    places = ranks_of(predicted.observed, predicted.simulated, evaluation.seed)
     beyond = ((places < 0.025) | (places > 0.975)).mean(0)
     worst = int(beyond.argmax())
     return {
         "posterior_predictive": {
             "value": round(float(beyond.mean()), 4),
-            "worst": made.names[worst],
+            "worst": predicted.names[worst],
             "of_worst": round(float(beyond[worst]), 4),
             "of": "observed numbers beyond 95% of simulations from their posterior; at most 0.05 is expected",
-            "samples": len(made.observed),
+            "samples": len(predicted.observed),
             "each_among": _RANKED,
         }
     }
@@ -225,8 +225,8 @@ def predictions(evaluation: Evaluation) -> Predictions | None:
         return None
     if "predictions" not in evaluation.kept:
         evaluation.kept["predictions"] = _simulated(evaluation)
-    made: Predictions | None = evaluation.kept["predictions"]
-    return made
+    predicted: Predictions | None = evaluation.kept["predictions"]
+    return predicted
 
 
 def _simulated(evaluation: Evaluation) -> Predictions | None:
@@ -237,18 +237,18 @@ def _simulated(evaluation: Evaluation) -> Predictions | None:
     name, simulate = evaluation.simulator
     samples = as_written(evaluation.data, ranked.drawn)
     try:
-        made = np.asarray(simulate(samples), np.float64)
+        predicted = np.asarray(simulate(samples), np.float64)
     except Exception as error:
         raise PluginError(f"{name} fails: {last_line(error)}") from error
-    if made.shape != (len(samples), described.size) or not np.isfinite(made).all():
+    if predicted.shape != (len(samples), described.size) or not np.isfinite(predicted).all():
         raise PluginError(
-            f"{name} makes an array of shape {list(made.shape)} of {len(samples)} samples, where finite numbers "
+            f"{name} makes an array of shape {list(predicted.shape)} of {len(samples)} samples, where finite numbers "
             f"[{len(samples)}, {described.size}] are wanted: an observation for each"
         )
     rows = len(ranked.ranks)
     observed = np.asarray(ranked.condition, np.float64).reshape(rows, _RANKED, -1)[:, 0]
     names = described.labels or tuple(f"{i}" for i in range(described.size))
-    return Predictions(names, observed, made.reshape(rows, _RANKED, -1))
+    return Predictions(names, observed, predicted.reshape(rows, _RANKED, -1))
 
 
 def ranks_of(true: NDArray[np.float64], among: NDArray[np.float64], seed: int) -> NDArray[np.float64]:

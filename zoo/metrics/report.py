@@ -328,24 +328,24 @@ def draw_ranks(axis: Axes, ranked: Ranks, together: NDArray[np.float64] | None =
 
 def _predictive(evaluation: Evaluation) -> str:
     """What a simulator makes of the posteriors of some test rows: 50% and 95% of it, beside what was observed."""
-    made = predictions(evaluation)
-    if made is None:
+    predicted = predictions(evaluation)
+    if predicted is None:
         return ""
-    rows, columns = min(len(made.observed), _ROWS), min(len(made.names), _COLUMNS)
+    rows, columns = min(len(predicted.observed), _ROWS), min(len(predicted.names), _COLUMNS)
     # in units of all that was observed, so that numbers of different units stand beside each other
-    center, scale = made.observed.mean(0), made.observed.std(0)
+    center, scale = predicted.observed.mean(0), predicted.observed.std(0)
     scale = np.where(scale > 0, scale, 1.0)
     figure = _figure(max(6.0, 0.35 * columns + 2), 1.5 * rows)
     axes = figure.subplots(rows, squeeze=False, sharex=True, sharey=True).ravel()
     places = np.arange(columns)
     for row, axis in enumerate(axes):
-        ends = np.quantile((made.simulated[row] - center) / scale, [0.025, 0.25, 0.75, 0.975], axis=0)[:, :columns]
+        ends = np.quantile((predicted.simulated[row] - center) / scale, [0.025, 0.25, 0.75, 0.975], axis=0)[:, :columns]
         axis.vlines(places, ends[0], ends[3], color=_DRAWN, linewidth=1.5, label="95% of simulations")
         axis.vlines(places, ends[1], ends[2], color=_DRAWN, linewidth=6, alpha=0.5, label="50% of simulations")
-        seen = ((made.observed[row] - center) / scale)[:columns]
+        seen = ((predicted.observed[row] - center) / scale)[:columns]
         axis.plot(places, seen, "_", color=_OTHER, markersize=12, markeredgewidth=2, label="observed")
         axis.tick_params(labelsize=7)
-    axes[-1].set_xticks(places, [_heading(Column(name)) for name in made.names[:columns]], rotation=45, ha="right")
+    axes[-1].set_xticks(places, [_heading(Column(name)) for name in predicted.names[:columns]], rotation=45, ha="right")
     figure.supylabel("in deviations of what was observed", fontsize=8)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=3, fontsize=8)
     return _chart(figure, "simulations from posteriors beside what was observed")

@@ -163,13 +163,13 @@ def nearest(a: Rows, b: Rows, count: int, *, same: bool = False) -> Rows:
         count: how many.
         same: whether both are one set, whose rows are no neighbours of themselves.
     """
-    found = np.empty((len(a), count))
+    distances = np.empty((len(a), count))
     for start in range(0, len(a), _ROWS):
         squares = squared_distances(a[start : start + _ROWS], b)
         if same:
             squares[np.arange(len(squares)), start + np.arange(len(squares))] = np.inf
-        found[start : start + _ROWS] = np.sort(np.partition(squares, count - 1, axis=1)[:, :count], axis=1)
-    return np.asarray(np.sqrt(found))
+        distances[start : start + _ROWS] = np.sort(np.partition(squares, count - 1, axis=1)[:, :count], axis=1)
+    return np.asarray(np.sqrt(distances))
 
 
 def squared_distances(a: Rows, b: Rows) -> Rows:

@@ -18,7 +18,7 @@ from zoo.data.lazy import Lazy, chosen
 from zoo.errors import DataError
 from zoo.modality import Column, Table
 from zoo.parts import ONLY, Part
-from zoo.reading.columns import STEPS, Described, described, written
+from zoo.reading.columns import STEPS, Described, collapsed, described, written
 from zoo.reading.content import SPLIT_WORDS, Cells, Rows, Samples
 from zoo.reading.objects import parts_of
 from zoo.reading.options import SPLITS, Options
@@ -93,7 +93,7 @@ def _of_rows(name: str, rows: Rows, options: Options) -> Built:
     context.sort(key=lambda each: options.given.index(each.column.marks or each.column.name))
     if not event:
         raise DataError("no column is left to model", hint="All columns are given, or are constants, ids or texts.")
-    notes += _collapsed([*event, *context], kept)
+    notes += collapsed({each.column.name: each.values[kept] for each in (*event, *context)})
     x = np.stack([each.values for each in event], axis=1).astype(np.float32)
     condition, values = condition_of(context)
     grain = np.array([each.column.grain or 0.0 for each in event], np.float32)
@@ -266,28 +266,6 @@ def _held(pair: tuple[float, float], grain: float) -> list[float]:
     # the sum of a number and its noise is rounded once more
     top = np.nextafter(high + np.float32(grain), np.float32(np.inf)) if grain else high
     return [float(low), float(top)]
-
-
-#: of float32, at least, between the least and the largest number of a column
-_STEPS = 1 << 16
-
-
-def _collapsed(event: Sequence[Numbers], kept: NDArray[np.bool_]) -> list[str]:
-    """Notes on columns whose different numbers are not different in float32."""
-    notes = []
-    for each in event:
-        values = each.values[kept]
-        if len(values) and not float(np.abs(values).max()) <= float(np.finfo(np.float32).max):
-            raise DataError(f"column {each.column.name!r} has numbers beyond float32, which ends at 3.4e38: rescale it")
-        distinct, left = len(np.unique(values)), len(np.unique(values.astype(np.float32)))
-        # of many numbers with all digits of float64 some always meet in float32, which is no loss if its steps are fine
-        step = float(np.spacing(np.float32(np.abs(values).max()))) if len(values) else 0.0
-        if left < distinct and step * _STEPS > float(np.ptp(values)):
-            notes.append(
-                f"column {each.column.name!r} has {distinct:,} different numbers, of which float32 keeps {left:,} "
-                "apart: subtract a constant that they have in common, or take a larger unit"
-            )
-    return notes
 
 
 def condition_of(context: Sequence[Numbers]) -> tuple[Condition | None, Any]:

@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from zoo.arrays import Array
 from zoo.data import Split
 from zoo.data.lazy import Lazy
 from zoo.errors import DataError
+from zoo.training.processes import Processes
+from zoo.training.recipe import Recipe, TrainingRecipe
 
 #: worker processes, unless their number is stated, and batches that each of them is ahead
 _MOST, _AHEAD = 4, 2
@@ -63,10 +66,10 @@ class Feed(AbstractContextManager["Feed"]):
             return np.asarray(self.split.x[places])
         if self._batches is None:
             self._batches = iter(self._loader())
-        found, samples, error = next(self._batches)
+        at, samples, error = next(self._batches)
         if error is not None:
             raise DataError(error)
-        assert np.array_equal(found, places), "batches are taken in the order of the plan"
+        assert np.array_equal(at, places), "batches are taken in the order of the plan"
         rows: Array = samples.numpy()
         return rows
 
@@ -115,3 +118,33 @@ def _undisturbed(number: int) -> None:
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
     torch.set_num_threads(1)
+
+
+def indices_of(count: int, settings: TrainingRecipe, step: int) -> NDArray[np.int64]:
+    """Indices of one batch: each epoch is a new permutation, and its incomplete last batch is dropped."""
+    size = min(settings.batch_size, count)
+    epoch, position = divmod(step, max(count // size, 1))
+    order = _order(settings.seed, epoch, count)
+    return order[position * size : (position + 1) * size]
+
+
+def pieces(count: int, settings: TrainingRecipe, step: int) -> list[NDArray[np.int64]]:
+    """The indices of one batch in the parts whose gradients are added up."""
+    indices = indices_of(count, settings, step)
+    return [each for each in np.array_split(indices, settings.accumulate) if len(each)]
+
+
+def plan(count: int, recipe: Recipe, first: int, processes: Processes) -> Iterator[NDArray[np.int64]]:
+    """The indices that this process takes in the steps from ``first`` on."""
+    for step in range(first, recipe.training.steps):
+        for piece in pieces(count, recipe.training.at(step), step):
+            yield piece[processes.rows(len(piece))]
+
+
+# workers that read ahead are in the next epoch already
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """The order of one epoch, kept for all of its steps: a permutation of a million samples outlasts a step."""
+    order = np.random.default_rng([seed, epoch]).permutation(count)
+    order.setflags(write=False)
+    return order

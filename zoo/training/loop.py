@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from zoo import weights
 from zoo.arrays import Array
 from zoo.data import Dataset, Split, fitted
 from zoo.models.interface import GenerativeModel, Objective
-from zoo.training import checkpoint
+from zoo.training import checkpoint, feeding
 from zoo.training.checkpoint import TrainingState
 from zoo.training.clock import Clock
 from zoo.training.distillation import Distillation
@@ -107,7 +107,7 @@ def train(
     run.average.train(run.average is model)
     clock = Clock(training_state, model.device)
     log = Log(path.with_name(LOG_FILE), training_state.step) if processes.leads else None
-    plan = partial(_plan, len(data.train), recipe, training_state.step, processes)
+    plan = partial(feeding.plan, len(data.train), recipe, training_state.step, processes)
     with Feed(data.train, plan, workers_of(data.train, workers)) as feed:
         while training_state.step < settings.steps and not run.exhausted:
             at = settings.at(training_state.step)
@@ -236,7 +236,7 @@ def _step(
 ) -> float:
     processes = replicas.processes
     with step_seed(settings.seed, step):
-        pieces = _pieces(len(data.train), settings, step)
+        pieces = feeding.pieces(len(data.train), settings, step)
         count = sum(map(len, pieces))
         parts = []
         for piece in pieces:
@@ -402,36 +402,6 @@ def batch(
     if isinstance(condition, Mapping) or condition.dtype.kind not in "iuf":
         condition = model.condition.arrays(condition, len(x))[model.condition.names[0]]
     return x, torch.from_numpy(condition).to(model.device)
-
-
-def _indices(count: int, settings: TrainingRecipe, step: int) -> NDArray[np.int64]:
-    """Indices of one batch: each epoch is a new permutation, and its incomplete last batch is dropped."""
-    size = min(settings.batch_size, count)
-    epoch, position = divmod(step, max(count // size, 1))
-    order = _order(settings.seed, epoch, count)
-    return order[position * size : (position + 1) * size]
-
-
-def _pieces(count: int, settings: TrainingRecipe, step: int) -> list[NDArray[np.int64]]:
-    """The indices of one batch in the parts whose gradients are added up."""
-    indices = _indices(count, settings, step)
-    return [each for each in np.array_split(indices, settings.accumulate) if len(each)]
-
-
-def _plan(count: int, recipe: Recipe, first: int, processes: Processes) -> Iterator[NDArray[np.int64]]:
-    """The indices that this process takes in the steps from ``first`` on."""
-    for step in range(first, recipe.training.steps):
-        for piece in _pieces(count, recipe.training.at(step), step):
-            yield piece[processes.rows(len(piece))]
-
-
-# workers that read ahead are in the next epoch already
-@lru_cache(maxsize=2)
-def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """The order of one epoch, kept for all of its steps: a permutation of a million samples outlasts a step."""
-    order = np.random.default_rng([seed, epoch]).permutation(count)
-    order.setflags(write=False)
-    return order
 
 
 def learning_rate_factor(settings: TrainingRecipe, step: int) -> float:

@@ -110,8 +110,8 @@ class Recordings(Lazy):
 
     def rows(self, indices: NDArray[np.int64]) -> Array:
         """The recordings at these places."""
-        found = np.zeros((len(indices), *self.shape[1:]), np.float32)
-        for row, place in zip(found, indices.tolist(), strict=True):
+        waves = np.zeros((len(indices), *self.shape[1:]), np.float32)
+        for row, place in zip(waves, indices.tolist(), strict=True):
             path = self.sources[place]
             loaded, rate, _ = _loaded(path)
             x = resampled(loaded, rate, self.rate)
@@ -120,7 +120,7 @@ class Recordings(Lazy):
             x = x[: self.length]
             # files of 16 bits hold multiples of this, and so will those that samples are written to
             row[0, : len(x)] = np.rint(x / GRAIN).clip(-32_768, 32_767) * GRAIN
-        return found
+        return waves
 
 
 @dataclass(frozen=True)
