@@ -26,7 +26,8 @@ class Gaussian:
         self.event_shape, self.condition, self.levels = (d,), condition, None
         self.deviation, self.shift = deviation, shift
         score = SimpleNamespace(estimates=False)
-        self.manifest = SimpleNamespace(sample=object(), log_prob=score, density="exact", length=None)
+        sample = SimpleNamespace(stepped=False)
+        self.manifest = SimpleNamespace(sample=sample, log_prob=score, density="exact", length=None)
 
     def mean(self, condition):
         return self.shift if condition is None else np.asarray(condition, float).reshape(len(condition), -1)[:, :1]

@@ -82,7 +82,25 @@ def condition_from(
 
 
 def _of_table(path: Path, columns: Sequence[Column]) -> ConditionLike:
-    """The condition in a .csv or .tsv file that has all its columns, with their dates and classes; None for another.
+    """The condition in a table that has all its columns: one value if it has one row; None for another file.
+
+    Raises:
+        DataError: a cell that is none of its column, such as an unknown class.
+    """
+    values: Any = rows_of_table(path, columns)
+    if values is None:
+        return None
+    some = next(iter(values.values())) if isinstance(values, Mapping) else values
+    if len(some) > 1:
+        return values  # type: ignore[no-any-return]
+    return {name: part[0] for name, part in values.items()} if isinstance(values, Mapping) else values[0]
+
+
+def rows_of_table(path: Path, columns: Sequence[Column]) -> StoredCondition:
+    """The conditions in the rows of a .csv or .tsv file that has all these columns, with their dates and classes.
+
+    Cells of numbers may be missing where a column marks them, as in training. None for a file without all the columns,
+    and for columns that are all plain numbers, which :func:`zoo.render.read.read_labelled` finds.
 
     Raises:
         DataError: a cell that is none of its column, such as an unknown class.
@@ -92,17 +110,29 @@ def _of_table(path: Path, columns: Sequence[Column]) -> ConditionLike:
     from zoo.reading.building import condition_of as made_of
     from zoo.render import tables
 
-    if path.suffix.lower() not in _TABLES or not path.is_file() or not any(c.values or c.date for c in columns):
+    special = any(column.values or column.date or column.marks for column in columns)
+    if path.suffix.lower() not in _TABLES or not path.is_file() or not special:
         return None
     table = delimited.read(path)
     if not {column.name for column in columns if not column.marks} <= set(table.header):
         return None
     cells = table.columns([column.name for column in columns if not column.values and not column.date])
-    read = tables.numbers(cells, Table(tuple(columns)), str(path))
-    values: Any = made_of([Numbers(column, read[:, i]) for i, column in enumerate(columns)])[1]
-    if len(read) > 1:
-        return values  # type: ignore[no-any-return]
-    return {name: part[0] for name, part in values.items()} if isinstance(values, Mapping) else values[0]
+    read, gaps = [], {column.marks for column in columns if column.marks}
+    for column in columns:
+        texts = cells[column.marks or column.name]
+        missing = [text.strip() in delimited.MISSING for text in texts]
+        if column.marks:
+            read.append(np.array(missing, np.float64))
+            continue
+        present = [text for text, gone in zip(texts, missing, strict=True) if not (gone and column.name in gaps)]
+        # what stands for a missing number means nothing, and is one that the training data may have
+        whole = np.full(len(texts), (column.minimum or 0.0) / 2 + (column.maximum or 0.0) / 2)
+        kept = np.ones(len(texts), bool) if column.name not in gaps else ~np.array(missing, bool)
+        if present:
+            whole[kept] = tables.numbers({column.name: present}, Table((column,)), str(path))[:, 0]
+        read.append(whole)
+    condition: StoredCondition = made_of([Numbers(c, values) for c, values in zip(columns, read, strict=True)])[1]
+    return condition
 
 
 def unread_columns(

@@ -210,6 +210,8 @@ def _numbers(
         low, high = float(np.ceil(low / grain)) * grain, float(np.floor(high / grain)) * grain
     elif grain is not None and column.name not in options.bounds:
         low, high = float(known.min()), float(known.max())
+    elif column.name in options.given and gone.any() and low is None:
+        low, high = float(known.min()), float(known.max())  # what stands for a missing number lies between
     described = Column(column.name, (), grain, low, high, date=cells.date, origin=origin)
     if not gone.any():
         return [Numbers(described, values)], told
