@@ -35,7 +35,9 @@ def workers_of(split: Split, stated: int | None = None) -> int:
     """
     if stated is not None:
         return stated
-    return min(_MOST, (os.cpu_count() or 1) - 1) if _in_files(split) else 0
+    # of the cores that this process may use, where the system says so
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(_MOST, cores - 1) if _in_files(split) else 0
 
 
 def _in_files(split: Split) -> bool:
