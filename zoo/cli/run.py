@@ -11,12 +11,13 @@ import click
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._code import made_by_code, weights_option
 from zoo.cli._complete import names_of
+from zoo.cli._conditions import unread_columns
 from zoo.cli._options import importing_option, key_values
 from zoo.cli._pulled import local
 from zoo.cli._request import Request, check_request
 from zoo.cli._sections import SectionedCommand
 from zoo.density import cannot_sample
-from zoo.modality import Foreign
+from zoo.modality import Foreign, Table
 from zoo.models.sources import Facts, resolve
 
 _PATH = click.Path(path_type=Path)
@@ -188,6 +189,7 @@ def command(
     facts = Facts.stated(source.name, stating)
     if isinstance(facts.modality, Foreign):
         app.say(str(facts.modality))
+    _tell_unread(app, request, facts)
     with ExitStack() as stack:
         request = _piping.from_stdin(request, facts, stack)
         if request.log_prob is not None:
@@ -198,3 +200,12 @@ def command(
             _sampling.encode(app, source, facts, request, stack)
         else:
             (_sampling if request.engine is None else _bulk).sample(app, source, facts, request, stack)
+
+
+def _tell_unread(app: App, request: Request, facts: Facts) -> None:
+    """Say which columns of a table that is given as the condition are not read."""
+    if facts.condition is None or not request.condition:
+        return
+    own = [column.name for column in facts.modality.columns] if isinstance(facts.modality, Table) else []
+    if told := unread_columns(facts.condition, request.condition, facts.condition_columns, own):
+        app.say(told)
