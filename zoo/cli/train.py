@@ -99,7 +99,7 @@ def command(
         return
     _need_torch()
     if ema is not None:
-        unused = (data, start, extend, steps, seed, samples_every, tensorboard, restart, options, changes)
+        unused = (data, start, extend, steps, seed, samples_every, tensorboard, workers, restart, options, changes)
         if output is None or any(map(_stated, unused)):
             raise UsageError("--ema makes a model of a run as it was: it needs -o, and only --device besides")
         _averaged(app, _folder_of(recipe), ema, output, device)
