@@ -48,6 +48,11 @@ def zoo_metrics() -> list[Metric]:
             requires=("sklearn",),
         ),
         Metric(
+            name="reconstruction",
+            summary="how far pictures drawn from others, restyled or enlarged ones, are from the held-out truth",
+            entry="zoo.metrics.pictures:reconstruction",
+        ),
+        Metric(
             name="calibration",
             summary="whether posteriors are calibrated, by ranks (SBC) and expected coverage",
             entry="zoo.metrics.posterior:calibration",
