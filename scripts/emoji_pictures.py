@@ -1,4 +1,4 @@
-"""Emoji that a model draws from other pictures of them, on held-out emoji: a picture, and whether they show their label.
+"""Held-out emoji that a model draws from other pictures of them: a picture, and whether they show their label.
 
     python scripts/emoji_pictures.py compare emoji-restyle -o docs/images/models/emoji-restyle.png
     python scripts/emoji_pictures.py given emoji-restyle -o docs/images/noto.png    # what to draw from
@@ -51,7 +51,7 @@ def main() -> None:
 @_seed
 @_steps
 def compare(name: str, count: int, output: Path, seed: int, steps: int | None) -> None:
-    """A picture: the given pictures, enlarged by a bicubic filter if they are small, a sample of each, and the truth."""
+    """A picture of what is given, if small also by a bicubic filter, of a sample of each, and of the truth."""
     data, part = held_out(name)
     chosen = np.random.default_rng(seed).permutation(len(data.test))[:count]
     given, truth = data.test.condition_at(chosen)[part], data.test.x[chosen]  # type: ignore[index, call-overload]

@@ -30,7 +30,10 @@ error where there is one.
 #: what a model is drawn with, if not 1,000 samples
 MADE = {
     "digits-nsf": "-n 20",
+    "emoji-restyle": "--condition docs/images/noto.png -n 14",
     "emoji-text": "--condition prompt='smiling face with sunglasses' -n 8",
+    "emoji-text-consistency": "--condition prompt='smiling face with sunglasses' -n 8",
+    "emoji-upscale": "--condition docs/images/small.png -n 14",
     "maze-policy": "--condition picture=docs/images/maze.png --condition place=0.103,0.610 -n 8",
     "mnist-glow": "-n 20",
     "mnist-unet": "-n 20",
@@ -151,6 +154,12 @@ def measured(metric: dict[str, Any]) -> str:
     about += [str(metric[name]) for name in ("of", "by") if name in metric]
     for simulations, published in metric.get("published_npe_by_simulations", {}).items():
         about.append(f"published NPE with {int(simulations):,} simulations: {published}")
+    if "of_the_given" in metric:
+        about.append(f"of the given pictures: {metric['of_the_given']}")
+    if "of_the_mean" in metric:
+        about.append(f"of the mean of {metric['rounds']} samples: {metric['of_the_mean']}")
+    if "of_the_truth" in metric:
+        about.append(f"of real ones: {metric['of_the_truth']}")
     if "of_the_demonstrator" in metric:
         about.append(f"the demonstrator: {metric['of_the_demonstrator']}")
     return value + (f" ({'; '.join(about)})" if about else "")
@@ -164,6 +173,7 @@ def quoted(card: ModelCard) -> str:
         "reference_c2st": "C2ST {:.3f}",
         "training_labels_noto": "{:.1%} show their label",
         "maze_success": "{:.1%} of mazes solved",
+        "picture_error": "{:.1f} levels from the truth, the given pictures {of_the_given:.1f}",
         "test_gap": "{:.3f} nats above the entropy",
         "class_agreement": "{:.1%} of samples show their class",
     }
@@ -172,7 +182,10 @@ def quoted(card: ModelCard) -> str:
     if not shown.keys() & card.metrics.keys():
         # data of unknown entropy
         shown["test_nll"] = "{:.3f} nats" + per_class
-    return ", ".join(text.format(card.metrics[name]["value"]) for name, text in shown.items() if name in card.metrics)
+    metrics = card.metrics
+    return ", ".join(
+        text.format(metrics[name]["value"], **metrics[name]) for name, text in shown.items() if name in metrics
+    )
 
 
 if __name__ == "__main__":

@@ -57,7 +57,9 @@ def shrunk_emoji(*, size: int = 64, small: int = 16) -> Dataset:
         ConfigError: no such size.
     """
     if size not in (8, 16, 32, 64) or small not in (4, 8, 16, 32) or small >= size:
-        raise ConfigError(f"emoji of 64, 32, 16 or 8 pixels a side are given as half of it or less, not {size!r}, {small!r}")
+        raise ConfigError(
+            f"emoji of 64, 32, 16 or 8 pixels a side are given as half of it or less, not {size!r}, {small!r}"
+        )
     splits = []
     for listed, view in _viewed(size):
         x = np.concatenate([view.of(drawn(style, listed, size)) for style in STYLES])
@@ -80,7 +82,7 @@ class View:
     moved: NDArray[np.int64]
 
     def of(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Pictures ``[n, channels, height, width]`` as they are seen, ``[m, channels, height, width]``, white around."""
+        """Pictures ``[n, channels, height, width]`` as they are seen, ``[m, ...]``, white around."""
         seen = np.full((len(self.places), *pictures.shape[1:]), _WHITE, np.uint8)
         height, width = pictures.shape[2:]
         for row, place, flip, (down, right) in zip(seen, self.places, self.mirrored, self.moved, strict=True):
@@ -95,7 +97,9 @@ def _viewed(size: int) -> list[tuple[list[dict[str, Any]], View]]:
     """The emoji of each split, and how their pictures are seen."""
     every = described()
     plain = [each for each in every if not each.get("tone")]
-    train, validation, test = ([each for each, own in zip(plain, split, strict=True) if own] for split in splits_of(plain))
+    train, validation, test = (
+        [each for each, own in zip(plain, split, strict=True) if own] for split in splits_of(plain)
+    )
     known = {base_of(str(each["code"])) for each in train}
     toned = [each for each in every if each.get("tone") and base_of(str(each["code"])) in known]
     return [

@@ -18,9 +18,10 @@ def small(x):
     return x.reshape(*x.shape[:2], 4, 2, 4, 2).mean((3, 5)).round().astype(np.uint8)
 
 
-def measured(draw, *, n=12, part=("small", (3, 4, 4), (0.0, 255.0)), given=small(TRUTH), levels=256, truth=TRUTH):
+def measured(draw, *, n=12, part=("small", (3, 4, 4), (0.0, 255.0)), given=None, levels=256, truth=TRUTH):
     """The metric of a model that draws ``draw(rows, noise)`` of the rows of the truth."""
     name, shape, (low, high) = part
+    given = small(truth) if given is None else given
     random = np.random.default_rng(1)
 
     def sample(count, *, condition, **_):
@@ -40,7 +41,10 @@ def test_the_truth_has_no_error_and_what_was_given_has_that_of_a_bicubic_filter(
     told = measured(lambda x, noise: x + 0.5)
     enlarged = np.stack(
         [
-            [np.asarray(Image.fromarray(plane.astype(np.float32)).resize((8, 8), Image.Resampling.BICUBIC)) for plane in x]
+            [
+                np.asarray(Image.fromarray(plane.astype(np.float32)).resize((8, 8), Image.Resampling.BICUBIC))
+                for plane in x
+            ]
             for x in small(TRUTH)
         ]
     ).clip(0, 255)

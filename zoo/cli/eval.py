@@ -80,8 +80,9 @@ def command(
     the errors of steps and probes, and its variational bound; the distances of samples from real data, and how well a
     classifier tells them, each beside that of other real data; for labelled images, whether samples show their class,
     and their distance from real ones in the features of a classifier trained on real ones; for tables, the distance of
-    the columns; for texts, whether they look like real ones and are new; for posteriors, whether they are calibrated;
-    with --against, how well the density tells other data; and any metrics of plugins (`zoo list --metrics`).
+    the columns; for texts, whether they look like real ones and are new; for pictures drawn from others, how far they
+    are from the held-out truth, beside what was given; for posteriors, whether they are calibrated; with --against, how
+    well the density tells other data; and any metrics of plugins (`zoo list --metrics`).
 
     A file is read as the training data were: columns, categories, dates, classes and steps are those of the training,
     and what does not fit is refused. All of its rows are test data, or those of its test split if it names splits.
