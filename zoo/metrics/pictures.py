@@ -44,7 +44,7 @@ def reconstruction(evaluation: Evaluation) -> Metrics:
     measures: dict[str, tuple[Measure, dict[str, object], str]] = {
         "picture_error": (root_mean_square, {"unit": "levels"}, "the root mean square error of pixels"),
         "picture_psnr": (lambda a, b: psnr(a, b, high), {"unit": "dB"}, "the peak signal-to-noise ratio"),
-        "picture_ssim": (lambda a, b: ssim(a, b, high), {}, "the structural similarity, at most 1"),
+        "picture_ssim": (lambda a, b: ssim(a, b, high), {}, "the structural similarity (at most 1)"),
     }
     metrics: Metrics = {}
     for name, (measure, unit, what) in measures.items():
