@@ -54,21 +54,22 @@ def compare(name: str, count: int, output: Path, seed: int, steps: int | None) -
     """A picture of what is given, if small also by a bicubic filter, of a sample of each, and of the truth."""
     data, part = held_out(name)
     chosen = np.random.default_rng(seed).permutation(len(data.test))[:count]
-    given, truth = data.test.condition_at(chosen)[part], data.test.x[chosen]  # type: ignore[index, call-overload]
-    x = zoo.load(name).sample(count, condition={part: given}, seed=seed, **({} if steps is None else {"steps": steps}))
+    sources, truth = data.test.condition_at(chosen)[part], data.test.x[chosen]  # type: ignore[index, call-overload]
+    options = {} if steps is None else {"steps": steps}
+    x = zoo.load(name).sample(count, condition={part: sources}, seed=seed, **options)
     rows = [np.asarray(x), truth]
-    if given.shape != truth.shape:
-        rows.insert(0, fitted(given, truth.shape[2:]))
-        given = given.repeat(truth.shape[2] // given.shape[2], 2).repeat(truth.shape[3] // given.shape[3], 3)
-    Image.fromarray(_tiled([given, *rows])).save(output)
+    if sources.shape != truth.shape:
+        rows.insert(0, fitted(sources, truth.shape[2:]))
+        sources = sources.repeat(truth.shape[2] // sources.shape[2], 2).repeat(truth.shape[3] // sources.shape[3], 3)
+    Image.fromarray(_tiled([sources, *rows])).save(output)
 
 
-@main.command()
+@main.command("given")
 @_model
 @_count
 @_output
 @_seed
-def given(name: str, count: int, output: Path, seed: int) -> None:
+def sources(name: str, count: int, output: Path, seed: int) -> None:
     """The pictures of held-out emoji that :func:`compare` draws from, as `zoo run --condition` reads them."""
     data, part = held_out(name)
     chosen = np.random.default_rng(seed).permutation(len(data.test))[:count]

@@ -29,7 +29,7 @@ from zoo.training.distillation import Distillation
 from zoo.training.feeding import Feed, workers_of
 from zoo.training.fit import check_fit
 from zoo.training.log import BOARD_FOLDER, LOG_FILE, Line, Log
-from zoo.training.optimizers import average_of, averages, optimizer_of
+from zoo.training.optimizers import average_of, averages, learning_rate_factor, optimizer_of
 from zoo.training.parallel import Replicas
 from zoo.training.processes import ALONE, Processes
 from zoo.training.recipe import Recipe, TrainingRecipe
@@ -418,16 +418,6 @@ def batch(
     if isinstance(condition, Mapping) or condition.dtype.kind not in "iuf":
         condition = model.condition.arrays(condition, len(x))[model.condition.names[0]]
     return x, torch.from_numpy(condition).to(model.device)
-
-
-def learning_rate_factor(settings: TrainingRecipe, step: int) -> float:
-    """Warm-up, then the schedule; 1 at the peak."""
-    if step < settings.warmup:
-        return (step + 1) / settings.warmup
-    if settings.schedule == "constant":
-        return 1.0
-    done = (step - settings.warmup) / max(settings.steps - settings.warmup, 1)
-    return 0.5 * (1.0 + math.cos(math.pi * done))
 
 
 class step_seed(AbstractContextManager[None]):  # noqa: N801 - reads as a statement: with step_seed(...)
