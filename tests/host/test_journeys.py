@@ -261,7 +261,7 @@ def test_a_batch_becomes_a_loss(monkeypatch, tmp_path):
         settings, path = recipe.training.at(0), tmp_path / "checkpoint"
         feed = Feed(data.train, lambda: iter(()), workers=0)
         loop._step(model, model, optimizer, data, settings, 0, None, path, Replicas(model), feed)
-    assert called_by(journey, "_step", "Diffusion.loss", "Diffusion._called", "called") == told(
+    assert called_by(journey, "_step", "Diffusion.loss", "Diffusion._called", "called", "_plainly") == told(
         "From a batch to the loss"
     )
 

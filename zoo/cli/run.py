@@ -25,7 +25,7 @@ _PATH = click.Path(path_type=Path)
 
 #: the options in the help, by what they are for
 SECTIONS = {
-    "Samples": ("n", "seed", "temperature", "classes", "condition", "output", "form", "force", "density"),
+    "Samples": ("n", "seed", "temperature", "classes", "condition", "compose", "output", "form", "force", "density"),
     "Samplers": (
         *("sampler", "steps", "options", "guidance", "guidance_interval", "guidance_rescale", "negative", "fused"),
     ),
@@ -98,7 +98,8 @@ SECTIONS = {
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="File to write: .png, .wav, .csv, .txt, .npy, .npz, .safetensors, or a format of a plugin; - is stdout.",
+    help="File to write: .png, .wav, .csv, .txt, .npy, .npz, .safetensors, .parquet, or a format of a plugin; - is "
+    "stdout.",
 )
 @click.option("--format", "form", metavar="NAME", help="Format of -, on stdout or stdin [lines: csv or txt].")
 @click.option(
@@ -157,8 +158,8 @@ def command(
     echo "an??a" | zoo run names-masked --init - -n 5 -o -
     zoo run names-masked -n 100 -o - | sort | zoo run names-masked --log-prob -
 
-    With --log-prob, DATA is .npy, .npz, .csv or .safetensors, .txt or .wav for texts and recordings, or a format of
-    a plugin (`zoo list --formats`); log-densities in nats go to stdout, one a line, or to
+    With --log-prob, DATA is .npy, .npz, .csv, .parquet or .safetensors, .txt or .wav for texts and recordings, or a
+    format of a plugin (`zoo list --formats`); log-densities in nats go to stdout, one a line, or to
     -o. Whole numbers are dequantised for models of discrete data; --seed decides how (0 if not given). Without a class,
     a model with guidance scores without class.
 
