@@ -191,7 +191,7 @@ def _prove(plan: Plan, bundle: _Written, itself: Proof, stages: _Stages) -> _Pro
             proof.fused(plan.draft.table)
     stages.say(proof.comparison.flips.told())
     for name, each in proof.comparison.nearer.items():
-        stages.say(each.told(name))
+        stages.say(each.said(name))
     return _Proven(bundle, proof)
 
 

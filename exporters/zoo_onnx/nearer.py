@@ -43,7 +43,7 @@ class Nearer:
         # what is not finite in one of the two is infinitely far apart, which JSON has no number for
         return {"cases": self.cases, "share": self.share, "pytorch": float(f"{min(self.pytorch, 1e30):.1e}")}
 
-    def told(self, graph: str) -> str:
+    def said(self, graph: str) -> str:
         """In words."""
         return (
             f"graph {graph} has no digits in float32 for noise far beyond what is drawn, where PyTorch is off by "
@@ -57,7 +57,7 @@ def nearer(
     compute: Callable[[Feeds], Feeds],
     exact: Callable[[Feeds], Feeds],
     unit: float,
-    found: Nearer,
+    told: Nearer,
 ) -> Feeds | None:
     """Inputs of which those samples have half of their noise, or a quarter, ..., where PyTorch has no digits.
 
@@ -67,7 +67,7 @@ def nearer(
         compute: outputs of PyTorch in float32.
         exact: the same in float64.
         unit: absolute size of a difference of 1.
-        found: what is told of it.
+        told: where it is noted.
 
     Returns:
         the inputs; None if float32 has digits for all samples, or has none where noise comes.
@@ -82,11 +82,11 @@ def nearer(
         far = np.max([np.abs(near[name]).reshape(len(share), -1).max(1) for name in noises], axis=0)
         if (far[without] <= _REACH).any():
             return None
-        found.pytorch = max(found.pytorch, float(off.max()))
+        told.pytorch = max(told.pytorch, float(off.max()))
         share[without] /= 2
     if (share == 1).all():
         return None
-    found.cases, found.share = found.cases + 1, min(found.share, float(share.min()))
+    told.cases, told.share = told.cases + 1, min(told.share, float(share.min()))
     return near
 
 

@@ -233,11 +233,11 @@ class Proof:
         noises = self.inputs.normals(graph)
         if not noises:
             return None
-        found = self.comparison.nearer.get(graph.name, Nearer())
+        noted = self.comparison.nearer.get(graph.name, Nearer())
         exact = partial(call, self.reference.exact_graphs[graph.name], dtype=torch.float64)
-        near = nearer(feeds, noises, partial(call, graph), exact, self.inputs.graph_unit(graph), found)
+        near = nearer(feeds, noises, partial(call, graph), exact, self.inputs.graph_unit(graph), noted)
         if near is not None:
-            self.comparison.nearer[graph.name] = found
+            self.comparison.nearer[graph.name] = noted
         return near
 
     def sample(self) -> None:

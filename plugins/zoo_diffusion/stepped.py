@@ -412,5 +412,9 @@ def as_numpy(value: Tensor | None) -> Array | None: ...
 @overload
 def as_numpy(value: Tensor | ArrayLike | None) -> ArrayLike | None: ...
 def as_numpy(value: Tensor | ArrayLike | None) -> ArrayLike | None:
-    """A tensor as an array; anything else as it is."""
-    return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+    """A tensor as an array, of float32 where NumPy has no such numbers; anything else as it is."""
+    if not isinstance(value, Tensor):
+        return value
+    plain = value.detach().cpu()
+    # what autocast makes of a condition's encoder
+    return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()

@@ -366,3 +366,13 @@ def test_guidance_is_away_from_every_null():
 def test_a_part_described_in_python_is_the_same():
     described = Condition((Part("arm", "numbers", (5,), null=0.0),))
     assert Condition.from_description(described.describe()) == described == Condition.from_description(parts(ARM))
+
+
+def test_samples_are_drawn_in_bfloat16_whatever_the_condition():
+    """The encoder's outputs become arrays of the state, and NumPy has no bfloat16."""
+    model = built("unet")
+    given = drawn(model, 2)
+    plain = model.sample(2, condition=given, seed=1, steps=2)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = model.sample(2, condition=given, seed=1, steps=2)
+    torch.testing.assert_close(mixed.float(), plain, atol=0.1 * float(plain.abs().max()), rtol=0)

@@ -93,6 +93,7 @@ def command(
     classifier tells them, and how many are real and copied, each beside that of other real data; for pictures and
     recordings, distances in features (--features), and whether samples show their class; for tables, the distances of
     columns and pairs, and what can be learned from samples; for texts, whether they look like real ones and are new;
+    for pictures drawn from others, how far they are from the held-out truth, beside what they were drawn from;
     for posteriors, whether they are calibrated, and what a --simulator makes of them; with --against, how well the
     density tells other data; and any metrics of plugins (`zoo list --metrics`).
 

@@ -49,6 +49,11 @@ def zoo_metrics() -> list[Metric]:
         _metric(
             "copying", "neighbours:copying", "how near samples are to training data, beside how near held-out data are"
         ),
+        _metric(
+            "reconstruction",
+            "pictures:reconstruction",
+            "how far pictures drawn from others, restyled or enlarged ones, are from the held-out truth",
+        ),
         _metric("c2st", "two_sample:c2st", "how well a classifier tells samples from real ones", "sklearn"),
         _metric(
             "calibration",

@@ -124,14 +124,14 @@ def wav(path: Path, event_shape: tuple[int, ...], modality: Audio) -> Arrays:
 def png(path: Path, event_shape: tuple[int, ...], modality: Modality | None = None) -> Arrays:
     """Images ``[n, *event_shape]``, 0 ... 255: those of a picture that genzoo drew, or one of exactly that size.
 
-    RGB becomes grey and back.
+    RGB becomes grey and back. What is transparent is white, as in training data.
 
     Raises:
         DataError: the file is missing or damaged, or of another size, or the events are not images.
     """
     from PIL import Image
 
-    from zoo.render.images import layout_in
+    from zoo.render.images import layout_in, on_white
 
     if len(event_shape) != 3 or event_shape[0] not in (1, 3):
         raise DataError(f"{path} is an image, but events of shape {event_shape} are not")
@@ -142,7 +142,7 @@ def png(path: Path, event_shape: tuple[int, ...], modality: Modality | None = No
         with Image.open(path, formats=["PNG"]) as opened:
             size = opened.size
             if size == wanted:  # larger images are not decoded
-                pixels = np.array(opened.convert("L" if channels == 1 else "RGB"), np.uint8)
+                pixels = np.array(on_white(opened).convert("L" if channels == 1 else "RGB"), np.uint8)
     except Exception as error:  # Pillow raises exceptions of many classes
         raise DataError(f"cannot read {path}: {error}") from error
     if size != wanted:

@@ -264,12 +264,12 @@ class _Resident:
 
 def _check_matrix(manifest: Manifest, program: Iterate) -> None:
     """Refuse a program that says otherwise than its graph whether matrices may have a further column."""
-    (matrix,) = (port for port in manifest.graphs[program.graph].inputs if port.name == "matrix")
-    if (matrix.shape[-1:] == (WIDE_COLUMNS,)) != program.unclipped_column:
-        raise BundleError(
-            f"matrix of graph {program.graph} has the columns {', '.join(map(str, matrix.shape[-1:]))}, which does not "
-            f"agree with unclipped_column = {program.unclipped_column}"
-        )
+    for port in manifest.graphs[program.graph].inputs:
+        if port.name == "matrix" and (port.shape[-1:] == (WIDE_COLUMNS,)) != program.unclipped_column:
+            raise BundleError(
+                f"matrix of graph {program.graph} has the columns {', '.join(map(str, port.shape[-1:]))}, which does "
+                f"not agree with unclipped_column = {program.unclipped_column}"
+            )
 
 
 def _check_inputs(session: Session, state: SamplerState) -> None:

@@ -151,22 +151,17 @@ def _check(program: Iterate, table: StepTable, condition: Condition | None, furt
         )
     if not program.learned_variance and table.noise_range.any():
         raise UsageError("a learned variance needs a network that predicts it, which this model's does not")
-    check_columns(program, table)
-
-
-def check_columns(program: Iterate, table: StepTable) -> None:
-    """Refuse a table whose matrix has a column that the graph does not take.
-
-    Raises:
-        UsageError: it has.
-    """
     if table.unclipped_column and not program.unclipped_column:
-        raise UsageError(
-            "this step table needs the denoised sample before it is clipped, which the model's step graph does not "
-            "give",
-            hint="Name the sampler instead of its table, or make it with unclipped_column=False. A bundle takes such "
-            "tables if it is exported again.",
-        )
+        raise lacking_column()
+
+
+def lacking_column() -> UsageError:
+    """The error for a table whose matrix has a column that the graph does not take."""
+    return UsageError(
+        "this step table needs the denoised sample before it is clipped, which the model's step graph does not give",
+        hint="Name the sampler instead of its table, or make it with unclipped_column=False. A bundle takes such "
+        "tables if it is exported again.",
+    )
 
 
 def _own(program: Iterate, name: str, options: SamplingOptions) -> tuple[dict[str, object], float | None]:

@@ -98,7 +98,8 @@ class StepTable:
             if np.isnan(column).any() or (name != "clip" and np.isinf(column).any()):
                 raise UsageError(f"step table: {name} has values that are not finite")
         slots = self.matrix.shape[1] if self.matrix.ndim == 3 else 0
-        if rows < 1 or slots < 1 or self.matrix.shape not in [(rows, slots, slots + more) for more in (1, 2)]:
+        shapes = (rows, slots, slots + 1), (rows, slots, slots + 2)
+        if rows < 1 or slots < 1 or self.matrix.shape not in shapes:
             raise UsageError(f"step table: matrix has shape {self.matrix.shape}, expected ({rows}, k+1, k+2 or k+3)")
         if not np.isfinite(self.matrix).all():
             raise UsageError("step table: matrix has values that are not finite")
@@ -114,7 +115,8 @@ class StepTable:
     @property
     def unclipped_column(self) -> bool:
         """Whether the matrix has a column for D before it is bounded."""
-        return int(self.matrix.shape[2]) > self.slots + 1
+        _, slots, columns = self.matrix.shape
+        return bool(columns > slots + 1)
 
     def __getitem__(self, index: int) -> Step:
         return Step(

@@ -147,8 +147,8 @@ def train_recipe(
         say(f"resuming from {checkpoint}")
     draws = samples_every and (processes.leads or recipe.training.shard)
     look = Sketches(folder, data, samples_every, processes.leads).draw if draws else None
-    watched: dict[str, Any] = {"report": report, "look": look, "stop": stop, "tensorboard": tensorboard}
-    watched["workers"] = workers
+    watched: dict[str, Any] = {"report": report, "look": look, "stop": stop}
+    watched |= {"tensorboard": tensorboard, "workers": workers}
     result = loop.train(model, data, recipe, checkpoint, distillation=distillation, processes=processes, **watched)
     if result is None:
         return None

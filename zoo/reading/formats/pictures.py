@@ -18,6 +18,7 @@ from zoo.errors import ConfigError, DataError, UnknownNameError
 from zoo.files import reason_of
 from zoo.reading.content import Samples
 from zoo.reading.formats import folders
+from zoo.render.images import on_white
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -228,7 +229,7 @@ def _pixels(image: Picture, event: tuple[int, int, int], deep: bool, fit: str) -
         from PIL import Image
 
         upright = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
-    upright = _on_white(upright).convert("L" if channels == 1 else "RGB")
+    upright = on_white(upright).convert("L" if channels == 1 else "RGB")
     array = np.asarray(_fitted(upright, (width, height), fit))
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
 
@@ -238,15 +239,6 @@ def _check_shades(image: Picture) -> None:
     low, high = (float(value) for value in image.convert("F").getextrema())  # type: ignore[arg-type]
     if low < 0 or high > 65_535:
         raise ValueError(f"its shades go from {low:g} to {high:g}, beyond 16 bits: save it as .npy")
-
-
-def _on_white(image: Picture) -> Picture:
-    from PIL import Image
-
-    if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
-        return image
-    coloured = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
 
 
 def _fitted(image: Picture, size: tuple[int, int], fit: str) -> Picture:
