@@ -117,9 +117,8 @@ class Diffusion(SteppedModel):
         self.prediction: Prediction = check_prediction(prediction, self.path)
         self.shift, self.scale, self.clip_denoised = shift, scale, clip_denoised
         self.data_min, self.data_max = data_min, data_max
-        self.class_dropout, self.data_std = class_dropout, data_std
+        self.class_dropout, self.data_std, self.learned_variance = class_dropout, data_std, variance == "learned-range"
         self.objective = Objective.from_config(objective)
-        self.learned_variance = variance == "learned-range"
         self.sampling = Iterate(
             "step",
             path=self.path.describe(),
