@@ -70,7 +70,9 @@ VERDICT = {
     "pinwheel-realnvp": "Both directions take one pass. In the middle, where the arms meet, samples blur.",
     "slcp-posterior": "Four modes for any four points, from 100,000 simulations, each seen in all orders of its "
     "points. It is a little too sure: regions that should hold 90% hold 87%.",
-    "spoken-digits-unet1d": "Half a second of speech at 8 kHz. It knows two speakers, and one in seven is misheard.",
+    "spoken-digits-unet1d": "Half a second of speech at 8 kHz. It knows two speakers, and one in seven is misheard. "
+    "Silence is not quite silent: tones at multiples of 500 Hz, 40 dB below the loudest, are lines in spectrograms, "
+    "and recordings end with a click.",
     "two-moons-posterior": "The posterior of any observation at once, exact densities included, from 100,000 "
     "simulations. 17 of 1,000 samples lie beside the crescents, where the posterior is 0.",
     "wine-mlp": "Numbers and a category in one row, densities included. The category is coupled loosely to the "

@@ -180,6 +180,11 @@ def test_other_refusals():
         MLPDiffusion(event_shape=[2], condition=parts(ARM), objective={"coupling": "optimal-transport"})
     with pytest.raises(UnknownNameError, match="layout"):
         UNet1dDiffusion(event_shape=[1, 16], layout="policy")
+    with pytest.raises(
+        ConfigError, match="of 3 levels over patches of 4 needs a length divisible by 16, not 40"
+    ) as told:
+        UNet1dDiffusion(event_shape=[1, 40], patch=4, multipliers=[1, 1, 1])
+    assert told.value.hint.startswith("The nearest: 32 and 48")
     with pytest.raises(ConfigError, match="the layout adm takes no down_dims"):
         UNet1dDiffusion(event_shape=[1, 16], down_dims=[8])
     with pytest.raises(ConfigError, match="the layout diffusion-policy takes no patch"):

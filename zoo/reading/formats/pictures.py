@@ -66,7 +66,7 @@ class Pictures(Lazy):
             try:
                 array = _pixels(image, self.event, self.deep, self.fit)
             except (OSError, ValueError, SyntaxError) as error:
-                raise DataError(f"cannot read {_told(source)}: {reason_of(error)}") from error
+                raise _unreadable(source, error) from error
         if array.shape != self.event:
             raise DataError(
                 f"{_told(source)} is not of {self.event[2]}×{self.event[1]} pixels when it is turned upright"
@@ -184,13 +184,20 @@ def _told(source: Path | bytes) -> str:
 def _looked_at(source: Path | bytes) -> tuple[tuple[int, int], str, bool, bool]:
     """Width and height, mode, whether it may be transparent, and whether Pillow leaves out half of its bits."""
     with opened(source) as image:
-        # the only place where Pillow says how the numbers of a file are packed, until it has loaded them
-        packed = [str(tile[3]) for tile in getattr(image, "tile", ())]
-        transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-        grey = image.mode == "P" and image.palette is not None and _grey_palette(image)
-        turned = image.getexif().get(_ORIENTATION, 1) >= _TRANSPOSED
+        try:
+            # the only place where Pillow says how the numbers of a file are packed, until it has loaded them
+            packed = [str(tile[3]) for tile in getattr(image, "tile", ())]
+            transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+            grey = image.mode == "P" and image.palette is not None and _grey_palette(image)
+            turned = image.getexif().get(_ORIENTATION, 1) >= _TRANSPOSED  # which Pillow loads a .png for
+        except (OSError, ValueError, SyntaxError) as error:
+            raise _unreadable(source, error) from error
         finer = image.mode not in _DEEP and any(";16" in each for each in packed)
         return image.size[::-1] if turned else image.size, "L" if grey else image.mode, transparent, finer
+
+
+def _unreadable(source: Path | bytes, error: Exception) -> DataError:
+    return DataError(f"cannot read {_told(source)}: {reason_of(error)}")
 
 
 def _grey_palette(image: Picture) -> bool:
