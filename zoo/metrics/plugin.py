@@ -37,6 +37,12 @@ def zoo_metrics() -> list[Metric]:
             entry="zoo.metrics.tabular:table_metrics",
         ),
         Metric(
+            name="efficacy",
+            summary="how well a learner that was trained on sampled rows predicts a column of real ones",
+            entry="zoo.metrics.efficacy:table_efficacy",
+            requires=("sklearn",),
+        ),
+        Metric(
             name="distance",
             summary="MMD, energy and sliced Wasserstein distance of samples from real ones",
             entry="zoo.metrics.two_sample:distances",
