@@ -14,9 +14,11 @@ targets, that of the second at a median of each number.
 Most numbers of a picture lie at an end of its range, where errors of targets go to one side, since they are clipped: a
 student that is to hit the end misses it by a few levels, every interval adds its own, and the background becomes haze.
 So targets within ``snap`` of an end can be taken for it, and a student that is at the end or beyond it for right: what
-it draws is clipped to the range, too. Every interval is drawn equally often; the target network is the student itself (section 3.2 there), not an average; and
-N may double during the run (section 3.4 there). Errors near data propagate to all earlier targets, so they have the
-weight (α + σ)/σ: about as 1/(σ_i - σ_{i+1}), the papers' weight on their times, but finite at pure noise.
+it draws is clipped to the range, too.
+
+Every interval is drawn equally often; the target network is the student itself (section 3.2 of Song & Dhariwal), not an
+average; and N may double during the run (section 3.4 there). Errors near data propagate to all earlier targets, so they
+have the weight (α + σ)/σ: about as 1/(σ_i - σ_{i+1}), the papers' weight on their times, but finite at pure noise.
 
 The papers write f = c_skip·x + c_out·F so that f(x, t_min) = x for any network. Here the targets enforce the
 boundary condition, the only place where it is needed: no network is evaluated at t_min, neither in training
@@ -103,9 +105,7 @@ class Consistency(Distillation):
         if not huber >= 0:
             raise ConfigError(f"distillation.options: huber must be 0 or above, not {huber}")
         if distance not in DISTANCES:
-            raise ConfigError(
-                f"distillation.options: distance must be one of {', '.join(DISTANCES)}, not {distance!r}"
-            )
+            raise ConfigError(f"distillation.options: distance must be one of {', '.join(DISTANCES)}, not {distance!r}")
         if not snap >= 0:
             raise ConfigError(f"distillation.options: snap must be 0 or above, not {snap}")
         if snap and student.data_min is None:

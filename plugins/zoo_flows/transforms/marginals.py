@@ -17,9 +17,9 @@ from zoo_flows.transforms.base import Transform
 
 #: of the range of a column, the least width of a piece; narrower ones make densities that float32 cannot follow
 _NARROWEST = 1e-4
-#: of categories that are apart: the deviation of each in halves of their distance, and how many deviations are bent
-#: like a normal distribution; what is beyond lies between two categories
-_DEVIATION, _BENT = 0.125, 3.0
+#: of categories that are apart: the deviation of their centres, that of each in halves of their distance, and how many
+#: of the latter are bent like a normal distribution; what is beyond lies between two categories
+_SPREAD, _DEVIATION, _BENT = 3.0, 0.125, 3.0
 #: pieces of each of them, unless there are very many
 _FEWEST, _ENOUGH, _IN_ALL = 4, 8, 256
 
@@ -36,9 +36,10 @@ class Marginals(Transform):
 
     Parts of the line that touch are right for a flow, whose base is normal. A diffusion draws what lies near their ends
     into the wrong one, however well it is trained: at its end it has to tell apart what differs by nothing. For it,
-    categories can be ``apart``: each becomes a normal distribution around a centre of its own, of which a sixteenth
-    of the distance of two centres is the deviation. The centres are even, and have variance 1. The map is as invertible as
-    the other one: three numbers in a thousand of the dequantised ones are spread over the line in between.
+    categories can be ``apart``: each becomes a normal distribution around a centre of its own, whose deviation is a
+    sixteenth of the distance of two centres. The centres lie evenly, with a deviation of 3 where that of numbers is 1,
+    so that a category is settled at a noise level at which numbers are not yet, and these follow it. The map is as
+    invertible as the other one: three in a thousand of the dequantised numbers are spread over the line in between.
 
     Args:
         size: number d of columns.
@@ -47,7 +48,8 @@ class Marginals(Transform):
         apart: whether categories have room between them.
 
     Attributes:
-        sized_by_file: tells :func:`zoo.weights.load_into` that a file may hold other numbers of knots, as older ones do.
+        sized_by_file: tells :func:`zoo.weights.load_into` that a file may hold other numbers of knots, as older
+            ones do.
     """
 
     sized_by_file: ClassVar[bool] = True
@@ -169,7 +171,7 @@ def _of_categories_apart(
     x: NDArray[np.float64], count: int, pieces: int, where: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     _categories(x, count, where)
-    distance = 2.0 * math.sqrt(3.0 / (count**2 - 1))
+    distance = 2.0 * _SPREAD * math.sqrt(3.0 / (count**2 - 1))
     deviation = _DEVIATION * distance / 2
     bent = np.linspace(-_BENT, _BENT, _pieces_apart(count, pieces) - 1)
     # from the middle between two categories on
