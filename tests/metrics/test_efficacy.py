@@ -1,0 +1,58 @@
+"""Machine-learning efficacy of tables: what a learner makes of rows that are right, and of rows that are not."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from zoo.data import Dataset, Split  # noqa: E402 - after the check
+from zoo.errors import DataError  # noqa: E402
+from zoo.metrics.efficacy import table_efficacy, target  # noqa: E402
+from zoo.metrics.evaluation import Evaluation, Samples  # noqa: E402
+from zoo.modality import Column, Table  # noqa: E402
+
+TABLE = Table((Column("x"), Column("y"), Column.categories("kind", ("a", "b", "c"))))
+
+
+def rows(n, seed, coupled=True):
+    """The category says where x is, and y is twice x; or nothing says anything."""
+    random = np.random.default_rng(seed)
+    kind = random.integers(0, 3, n)
+    x = 3.0 * (kind if coupled else random.integers(0, 3, n)) + random.normal(size=n) * 0.5
+    y = 2.0 * (x if coupled else random.permutation(x))
+    return np.stack([x, y, kind + random.random(n)], axis=1).astype(np.float32)
+
+
+def measured(drawn, **extra):
+    splits = [Split(np.floor(rows(n, seed) * [1e4, 1e4, 1]) / [1e4, 1e4, 1]) for seed, n in enumerate((300, 60, 200))]
+    data = Dataset("rows", *splits, modality=TABLE, extra=extra)
+    evaluation = Evaluation(model=SimpleNamespace(condition=None), data=data)
+    evaluation.__dict__["drawn"] = Samples(drawn, None)
+    return table_efficacy(evaluation)
+
+
+def test_rows_of_the_same_distribution_are_as_useful_as_real_ones():
+    metrics = measured(rows(300, 9))
+    assert metrics["efficacy"]["value"] == pytest.approx(metrics["efficacy"]["of_training_data"], abs=0.03)
+    assert metrics["efficacy"]["value"] > 0.97
+    assert metrics["category_agreement"]["value"] > 0.97
+    assert metrics["category_agreement"]["column"] == "kind"
+
+
+def test_rows_whose_category_says_nothing_are_found_out():
+    metrics = measured(rows(300, 9, coupled=False))
+    assert metrics["efficacy"]["value"] < 0.6
+    assert metrics["category_agreement"]["value"] < 0.5
+    assert metrics["efficacy"]["of_training_data"] > 0.97
+
+
+def test_the_data_set_names_what_is_predicted():
+    metrics = measured(rows(300, 9), target="y")
+    assert metrics.keys() == {"efficacy"}
+    assert metrics["efficacy"]["value"] > 0.97
+    assert measured(rows(300, 9, coupled=False), target="y")["efficacy"]["value"] < 0.2
+    assert [target(TABLE), target(TABLE, "x"), target(Table(TABLE.columns[:2]))] == [2, 0, 1]
+    with pytest.raises(DataError, match="'z' is none of the columns x, y, kind"):
+        measured(rows(300, 9), target="z")
