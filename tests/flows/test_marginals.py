@@ -134,7 +134,8 @@ def test_categories_apart_are_normal_around_even_centres(apart):
         rows[:, 1] = category + uniform
         z = apart(rows)[0][:, 1]
         centres.append(float(z.mean()))
-        assert float(z.std()) == pytest.approx(3 * np.sqrt(1.5) / 16, rel=0.1)
+        # straight pieces, and what lies between the categories, make it a little wider
+        assert float(z.std()) == pytest.approx(3 * np.sqrt(1.5) / 16, rel=0.15)
         assert float(((z - centres[-1]).abs() > 9 * np.sqrt(1.5) / 16 + 1e-9).double().mean()) < 0.003
     np.testing.assert_allclose(centres, [-3 * np.sqrt(1.5), 0.0, 3 * np.sqrt(1.5)], atol=1e-6)
 

@@ -7,11 +7,11 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from zoo.data import Dataset, Split  # noqa: E402 - after the check
-from zoo.errors import DataError  # noqa: E402
-from zoo.metrics.efficacy import table_efficacy, target  # noqa: E402
-from zoo.metrics.evaluation import Evaluation, Samples  # noqa: E402
-from zoo.modality import Column, Table  # noqa: E402
+from zoo.data import Dataset, Split
+from zoo.errors import DataError
+from zoo.metrics.efficacy import table_efficacy, target
+from zoo.metrics.evaluation import Evaluation, Samples
+from zoo.modality import Column, Table
 
 TABLE = Table((Column("x"), Column("y"), Column.categories("kind", ("a", "b", "c"))))
 
