@@ -61,7 +61,7 @@ VERDICT = {
     "mnist-unet.",
     "mnist-unet": "The digits to look at, with guidance, editing and any of the samplers. Its likelihood costs a "
     "differential equation, and is worse than that of mnist-glow.",
-    "mnist-unet-consistency": "A digit in one evaluation. At one step a grey haze is left around strokes.",
+    "mnist-unet-consistency": "A digit in one evaluation, on a background as clean as that of real ones.",
     "moons-cnf": "A differential equation to look at; each sample takes as many evaluations as steps.",
     "moons-nsf": "The first flow to try: quick both ways, and next to the entropy of its data.",
     "moons-rectified-flow": "Samples in a few steps. Its density is an integral, slower and less exact than that of "
@@ -75,8 +75,8 @@ VERDICT = {
     "and recordings end with a click.",
     "two-moons-posterior": "The posterior of any observation at once, exact densities included, from 100,000 "
     "simulations. 17 of 1,000 samples lie beside the crescents, where the posterior is 0.",
-    "wine-mlp": "Numbers and a category in one row, densities included. The category is coupled loosely to the "
-    "numbers: do not train a classifier on its rows.",
+    "wine-mlp": "Numbers and a category in one row, densities included. A classifier that was trained on its rows is "
+    "as good on real ones as one that was trained on real ones; one row in twenty has the cultivar of others.",
 }
 
 
@@ -179,6 +179,7 @@ def quoted(card: ModelCard) -> str:
         "picture_error": "{:.1f} levels from the truth, the given pictures {of_the_given:.1f}",
         "test_gap": "{:.3f} nats above the entropy",
         "class_agreement": "{:.1%} of samples show their class",
+        "category_agreement": "{:.1%} of rows have the right category",
     }
     if "pronounceable" in card.metrics:
         shown = {"pronounceable": "{:.1%} of samples look like names", "novel": "{:.1%} are new"}

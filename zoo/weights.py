@@ -144,7 +144,8 @@ def load_into(module: nn.Module, arrays: Mapping[str, Array], *, source: Path | 
     """Copy arrays into a module; names, shapes and dtypes must match exactly, or nothing is copied.
 
     Tensors whose names begin with :data:`DERIVED` belong to a bundle's graphs and are skipped. Buffers that older
-    files lack (see :class:`zoo.models.contexts.StandardizedContext`) may be missing.
+    files lack (see :class:`zoo.models.contexts.StandardizedContext`) may be missing, and buffers of modules that are
+    ``sized_by_file`` may have another last axis, which they then get.
 
     Raises:
         WeightsError: with all mismatches.
@@ -162,7 +163,7 @@ def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], *, source: Pa
         WeightsError: with all mismatches.
     """
     state: dict[str, Tensor] = module.state_dict()
-    problems = []
+    problems, resized = [], _resized(module, tensors)
     if missing := sorted(state.keys() - tensors.keys() - _dispensable(module, tensors)):
         problems.append(f"missing {_listing(missing)}")
     if unexpected := sorted(tensors.keys() - state.keys()):
@@ -170,12 +171,15 @@ def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], *, source: Pa
     for name in sorted(state.keys() & tensors.keys()):
         want, have = state[name], tensors[name]
         want_dtype, have_dtype = (str(each.dtype).removeprefix("torch.") for each in (want, have))
-        if want.shape != have.shape or want_dtype != have_dtype:
+        if (want.shape != have.shape and name not in resized) or want_dtype != have_dtype:
             problems.append(f"{name} is {have_dtype}{list(have.shape)}, expected {want_dtype}{list(want.shape)}")
     if problems:
         shown = "; ".join(problems[:_SHOWN])
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise WeightsError(f"{source} does not fit the model: {shown}{more}")
+    for name in resized:
+        owner, _, buffer = name.rpartition(".")
+        setattr(module.get_submodule(owner), buffer, tensors[name].to(state[name].device))
     module.load_state_dict(dict(tensors))
     mark_loaded(module)
 
@@ -198,6 +202,19 @@ def _dispensable(module: nn.Module, tensors: Mapping[str, object]) -> set[str]:
             names = {f"{prefix}.{name}" if prefix else name for name, _ in part.named_buffers(recurse=False)}
             dispensable |= set() if names & tensors.keys() else names
     return dispensable
+
+
+def _resized(module: nn.Module, tensors: Mapping[str, Tensor]) -> set[str]:
+    """Names of buffers that a file holds with another last axis, of modules that allow it."""
+    resized: set[str] = set()
+    for prefix, part in module.named_modules():
+        if not getattr(part, "sized_by_file", False):
+            continue
+        for name, buffer in part.named_buffers(prefix, recurse=False):
+            stored = tensors.get(name)
+            if stored is not None and stored.ndim == buffer.ndim > 1 and stored.shape[:-1] == buffer.shape[:-1]:
+                resized |= {name} if stored.shape != buffer.shape else set()
+    return resized
 
 
 def encode_json(value: object) -> str:

@@ -46,7 +46,7 @@ class Take:
     index: int
 
 
-def spoken_digits(length: int = 4096, speakers: Sequence[str] = SPEAKERS) -> Dataset:
+def spoken_digits(length: int = 4096, speakers: Sequence[str] = SPEAKERS, *, speaker_part: bool = False) -> Dataset:
     """Recordings of the digits zero to nine, all of one length and loudness; classes are the digits.
 
     Events are float32 ``[1, length]`` in [-1, 1), multiples of 1/32768, which is their grain. The test set is takes 0-4
@@ -55,6 +55,8 @@ def spoken_digits(length: int = 4096, speakers: Sequence[str] = SPEAKERS) -> Dat
     Args:
         length: samples of a recording, 1/8000 s each. 4,096 are enough for nine of ten.
         speakers: whose recordings, of :data:`SPEAKERS`.
+        speaker_part: whether recordings are conditioned on who speaks, too: then on the parts ``digit`` and
+            ``speaker``, classes both, the speakers numbered as in :data:`SPEAKERS`.
 
     Raises:
         DataError: the recordings cannot be had, or are not the published ones.
@@ -70,7 +72,11 @@ def spoken_digits(length: int = 4096, speakers: Sequence[str] = SPEAKERS) -> Dat
     def split(first: int, last: int) -> Split:
         chosen = [take for take in takes if first <= take.index <= last]
         x = np.stack([prepared(recordings[take], length) for take in chosen])
-        return Split(x[:, None], np.array([take.digit for take in chosen], np.int32))
+        digits = np.array([take.digit for take in chosen], np.int32)
+        if not speaker_part:
+            return Split(x[:, None], digits)
+        who = np.array([SPEAKERS.index(take.speaker) for take in chosen], np.int32)
+        return Split(x[:, None], {"digit": digits, "speaker": who})
 
     return Dataset(
         "spoken-digits",
@@ -79,7 +85,7 @@ def spoken_digits(length: int = 4096, speakers: Sequence[str] = SPEAKERS) -> Dat
         test=split(0, 4),
         grain=np.full((1, length), GRAIN, np.float32),
         modality=_MODALITY,
-        labels=tuple("0123456789"),
+        labels=() if speaker_part else tuple("0123456789"),
         extra={"speakers": sorted(set(speakers))},
     )
 

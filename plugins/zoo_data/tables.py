@@ -17,14 +17,16 @@ _SPLIT_SEED = 0
 _VALIDATION = 0.2
 
 
-def wine(*, fold: int = 0, folds: int = 5, class_column: bool = False) -> Dataset:
+def wine(*, fold: int = 0, folds: int = 5, class_column: bool = False, stratified: bool = False) -> Dataset:
     """178 wines: 13 chemical measurements, and which of three cultivars. See :func:`_table` for the rest."""
-    return _table("wine", "load_wine", fold, folds, class_column="cultivar" if class_column else "")
+    column = "cultivar" if class_column else ""
+    return _table("wine", "load_wine", fold, folds, class_column=column, stratified=stratified)
 
 
-def breast_cancer(*, fold: int = 0, folds: int = 5, class_column: bool = False) -> Dataset:
+def breast_cancer(*, fold: int = 0, folds: int = 5, class_column: bool = False, stratified: bool = False) -> Dataset:
     """569 biopsies: 30 measurements of cell nuclei, and the diagnosis. See :func:`_table` for the rest."""
-    return _table("breast-cancer", "load_breast_cancer", fold, folds, class_column="diagnosis" if class_column else "")
+    column = "diagnosis" if class_column else ""
+    return _table("breast-cancer", "load_breast_cancer", fold, folds, class_column=column, stratified=stratified)
 
 
 def diabetes(*, fold: int = 0, folds: int = 5) -> Dataset:
@@ -42,6 +44,7 @@ def _table(
     folds: int,
     *,
     class_column: str = "",
+    stratified: bool = False,
     categories: Mapping[str, tuple[str, ...]] | None = None,
     **options: Any,
 ) -> Dataset:
@@ -57,6 +60,8 @@ def _table(
         fold: which one is tested on, from 0 up.
         folds: how many.
         class_column: heading of a last column that holds the class, which is then no condition; empty for none.
+        stratified: whether every class is spread evenly over the folds, and over training and validation: of few rows,
+            each split has nearly the shares of the whole table only then.
         categories: of columns that hold categories, which are counted from 1 in the file, their names.
         options: of the loader.
 
@@ -75,8 +80,8 @@ def _table(
     named = dict(categories or {})
     for heading in named:
         values[:, headings.index(heading)] -= 1.0
-    train, validation, test = _folded(len(values), fold, folds)
     classes = np.asarray(table.target, np.int32) if "target_names" in table else None
+    train, validation, test = _folded(len(values), fold, folds, classes if stratified else None)
     labels = tuple(str(label) for label in table.target_names) if classes is not None else ()
     if class_column and classes is not None:
         values = np.column_stack([values, classes])
@@ -118,10 +123,24 @@ def _loaded(name: str, loader: str, options: Mapping[str, object]) -> Any:
     return load(**options)
 
 
-def _folded(n: int, fold: int, folds: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of training, validation and test rows, shuffled."""
-    rows = np.random.default_rng(_SPLIT_SEED).permutation(n)
-    of_fold = np.arange(n) * folds // n
+def _folded(
+    n: int, fold: int, folds: int, classes: NDArray[np.int32] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of training, validation and test rows, shuffled; every class by itself, if they are given."""
+    random = np.random.default_rng(_SPLIT_SEED)
+    rows = random.permutation(n)
+    if classes is None:
+        return _split(rows, fold, folds)
+    parts = zip(*(_split(rows[classes[rows] == each], fold, folds) for each in np.unique(classes)), strict=True)
+    train, validation, test = (random.permutation(np.concatenate(part)) for part in parts)
+    return train, validation, test
+
+
+def _split(
+    rows: NDArray[np.int64], fold: int, folds: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """One fold of these rows to test on, and the others."""
+    of_fold = np.arange(len(rows)) * folds // len(rows)
     test, others = rows[of_fold == fold], np.roll(rows[of_fold != fold], -fold)
     validation, train = np.split(others, [int(len(others) * _VALIDATION)])
     return train, validation, test

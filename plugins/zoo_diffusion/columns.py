@@ -1,4 +1,4 @@
-"""Codec for diffusions of tables: each column is mapped to an approximately standard normal distribution."""
+"""Codec for diffusions of tables: columns of numbers become about standard normal, categories have room in between."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from zoo_flows.transforms import Bounded, Marginals
 
 
 class Columns(LatentCodec):
-    """Rows of a table through :class:`~zoo_flows.transforms.marginals.Marginals`, the same map that flows use.
+    """Rows of a table through :class:`~zoo_flows.transforms.marginals.Marginals`, the map that flows use too.
 
     Diffusions of tables bring numbers to normal ranks for the same reason (Kotelnikov et al. 2023, arXiv:2209.15421,
     section 3), and diffuse categories by another process; here a category is an interval of the line, so
-    that one process diffuses all columns, with one density.
+    that one process diffuses all columns, with one density. Unlike those of flows, categories are ``apart``.
 
     Args:
         size: number of columns.
@@ -33,7 +33,7 @@ class Columns(LatentCodec):
     ) -> None:
         super().__init__()
         self.latent_shape = (size,)
-        self.map: Marginals = config.columns(size, marginals)
+        self.map: Marginals = config.columns(size, marginals, apart=True)
         self.bounded = Bounded(size, bounds) if bounds else None
 
     @override

@@ -332,19 +332,20 @@ def preprocessing(
     return [*first, *([Logit(levels, alpha)] if levels is not None else []), Standardize(size)]
 
 
-def columns(size: int, marginals: Mapping[str, Any]) -> Marginals:
+def columns(size: int, marginals: Mapping[str, Any], *, apart: bool = False) -> Marginals:
     """The transform that brings the columns of a table to one scale.
 
     Args:
         size: how many.
         marginals: ``knots`` and ``categories``, see :class:`Marginals`.
+        apart: whether categories have room between them.
 
     Raises:
         ConfigError: other arguments.
     """
     if unknown := marginals.keys() - {"knots", "categories"}:
         raise ConfigError(f"marginals takes knots and categories, not {', '.join(sorted(unknown))}")
-    return Marginals(size, **marginals)
+    return Marginals(size, **marginals, apart=apart)
 
 
 def one_of(kind: str, name: str, choices: Mapping[str, _Choice]) -> _Choice:

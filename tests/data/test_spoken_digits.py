@@ -2,6 +2,7 @@
 
 import io
 import os
+import tomllib
 import wave
 import zipfile
 from pathlib import Path
@@ -70,6 +71,26 @@ def test_takes_0_to_4_are_the_test_set(data):
     assert digits.modality == Audio(8000)
     assert digits.labels == tuple("0123456789")
     assert len(spoken_digits(1024, ["theo"]).test) == 10
+
+
+def test_who_speaks_can_be_a_second_condition(data):
+    plain, both = (spoken_digits(1024, ["theo", "lucas"], speaker_part=part) for part in (False, True))
+    assert both.labels == ()
+    assert both.train.condition.keys() == {"digit", "speaker"}
+    for name in ("train", "validation", "test"):
+        split = getattr(both, name)
+        np.testing.assert_array_equal(split.x, getattr(plain, name).x)
+        np.testing.assert_array_equal(split.condition["digit"], getattr(plain, name).condition)
+    # whatever speakers are chosen, each keeps his number
+    assert set(both.test.condition["speaker"]) == {2, 4}
+
+
+def test_the_recipe_of_all_speakers_names_them_in_order():
+    recipe = tomllib.loads((Path(__file__).parents[2] / "recipes" / "spoken-digits-speakers.toml").read_text("utf-8"))
+    digit, speaker = recipe["model"]["config"]["condition"]["parts"]
+    assert speaker["labels"] == list(module.SPEAKERS)
+    assert (digit["size"], speaker["size"]) == (10, 6)
+    assert recipe["data"]["options"]["speaker_part"] is True
 
 
 def test_other_recordings_are_not_the_published_ones(data, monkeypatch):

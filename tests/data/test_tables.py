@@ -11,8 +11,11 @@ from zoo_data import tables
 LOADERS = {"load_wine": tables.wine, "load_breast_cancer": tables.breast_cancer, "load_diabetes": tables.diabetes}
 
 
-@pytest.mark.parametrize("loader", LOADERS)
-def test_every_row_is_tested_on_once_and_never_trained_on_meanwhile(loader):
+CASES = [(loader, {}) for loader in LOADERS] + [(loader, {"stratified": True}) for loader in list(LOADERS)[:2]]
+
+
+@pytest.mark.parametrize(("loader", "options"), CASES)
+def test_every_row_is_tested_on_once_and_never_trained_on_meanwhile(loader, options):
     datasets = pytest.importorskip("sklearn.datasets")
     whole = getattr(datasets, loader)(**({"scaled": False} if loader == "load_diabetes" else {}))
     expected = np.sort(whole.data.astype(np.float32), 0)
@@ -20,11 +23,11 @@ def test_every_row_is_tested_on_once_and_never_trained_on_meanwhile(loader):
         expected[:, 1] -= 1  # the sexes, 1 and 2 in the file
     tested = []
     for fold in range(5):
-        data = LOADERS[loader](fold=fold)
+        data = LOADERS[loader](fold=fold, **options)
         rows = np.concatenate([split.x for split in (data.train, data.validation, data.test)])
         np.testing.assert_array_equal(np.sort(rows, 0), expected)
-        assert len(data.test) == pytest.approx(len(rows) / 5, abs=1)
-        assert len(data.validation) == pytest.approx(0.2 * 0.8 * len(rows), abs=2)
+        assert len(data.test) == pytest.approx(len(rows) / 5, abs=2 if options else 1)
+        assert len(data.validation) == pytest.approx(0.2 * 0.8 * len(rows), abs=3 if options else 2)
         tested.append(data.test.x)
         assert [column.name for column in data.modality.columns] == list(whole.feature_names)
     np.testing.assert_array_equal(np.sort(np.concatenate(tested), 0), expected)
@@ -48,6 +51,18 @@ def test_a_class_can_be_a_column():
     np.testing.assert_array_equal(data.test.x[:, 13], plain.test.condition)
     assert data.modality.columns[13].name == "cultivar"
     assert data.modality.columns[13].values == plain.labels
+
+
+def test_strata_have_the_shares_of_the_whole_table():
+    pytest.importorskip("sklearn")
+    for fold in range(5):
+        data = tables.wine(fold=fold, class_column=True, stratified=True)
+        splits = [split.x[:, 13].astype(int) for split in (data.train, data.validation, data.test)]
+        whole = np.bincount(np.concatenate(splits)) / 178
+        for split in splits:
+            np.testing.assert_allclose(np.bincount(split, minlength=3) / len(split), whole, atol=1.5 / len(split))
+        # the first rows are of all classes
+        assert set(splits[2][:12]) == {0, 1, 2}
 
 
 def test_ranges_are_those_of_training_rows():

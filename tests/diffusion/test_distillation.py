@@ -1,11 +1,14 @@
 """Distillation: few steps of a student are nearer to the data than as many of its teacher, and why."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from zoo.data import Dataset, Split  # noqa: E402 - after the check for torch
+from zoo import weights  # noqa: E402 - after the check for torch
+from zoo.data import Dataset, Split  # noqa: E402
 from zoo.errors import ConfigError, UsageError  # noqa: E402
 from zoo.paths import path_from  # noqa: E402
 from zoo.training.loop import train  # noqa: E402
@@ -122,6 +125,52 @@ class Normal(torch.nn.Module):
             end = np.sqrt((alpha_end * self.std) ** 2 + sigma_end**2) / alpha_end
             return self.factor * end * x / spread.sqrt()
         return self.factor * alpha * self.std**2 / spread * x
+
+
+class TestDistances:
+    def options(self, **options):
+        config = {"data_min": -1.0, "data_max": 1.0, "shift": 0.0, "scale": 2.0}
+        student = built(**config, sampling=FEW)
+        return student, Consistency(student, built(**config), steps=4, **options)
+
+    def test_targets_near_an_end_are_the_end_or_what_lies_beyond(self):
+        student, distillation = self.options(snap=0.2)
+        target = torch.tensor([[-0.5, -0.41, -0.45, -0.39], [0.5, 0.41, 0.45, 0.39]])
+        d = torch.tensor([[-0.7, -0.3, -0.5, -0.9], [0.7, 0.3, 0.5, 0.9]])
+        expected = torch.tensor([[-0.7, -0.5, -0.5, -0.39], [0.7, 0.5, 0.5, 0.39]])
+        torch.testing.assert_close(distillation.snapped(student, target, d), expected)
+        student, distillation = self.options()
+        assert distillation.snapped(student, target, d) is target
+
+    def test_of_numbers_the_loss_is_a_mean_of_absolute_values(self):
+        """Of one number both distances are the same; of several, that of the whole is the larger."""
+        x, losses = torch.from_numpy(DATA.train.x[:256]), {}
+        for distance in ("samples", "numbers"):
+            student, distillation = self.options(distance=distance, huber=0.0)
+            torch.nn.init.normal_(student.network.last.weight, std=0.3)
+            torch.manual_seed(1)
+            losses[distance] = distillation.loss(student, x, torch.zeros(256).long(), done=0.0).item()
+        assert 0.5 * losses["samples"] < losses["numbers"] < 0.99 * losses["samples"]
+
+    @pytest.mark.parametrize(
+        ("options", "says"), [({"distance": "pixels"}, "samples, numbers"), ({"snap": -1.0}, "snap must be 0")]
+    )
+    def test_others_are_refused(self, options, says):
+        with pytest.raises(ConfigError, match=says):
+            self.options(**options)
+
+    def test_snapping_needs_a_range(self):
+        with pytest.raises(ConfigError, match="data_min"):
+            Consistency(built(sampling=FEW), built(), snap=1.0)
+
+    def test_weights_that_the_recipe_names_are_not_replaced_by_the_teacher_s(self, tmp_path):
+        student, distillation = self.options()
+        torch.nn.init.ones_(student.network.last.weight)
+        weights.mark_loaded(student)
+        described = recipe({"teacher": "t", "method": "consistency"}, steps=1, learning_rate=1e-12, ema=0)
+        described = replace(described, model=replace(described.model, weights="a-student"))
+        result = train(student, DATA, described, tmp_path / "c.safetensors", distillation=distillation)
+        np.testing.assert_allclose(result.arrays["network.last.weight"], 1.0, atol=1e-6)
 
 
 class TestAgainstANormal:

@@ -5,7 +5,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from zoo.errors import ConfigError, DataError  # noqa: E402
+from zoo import weights  # noqa: E402
+from zoo.errors import ConfigError, DataError, WeightsError  # noqa: E402
 from zoo_flows.transforms import Marginals  # noqa: E402
 
 
@@ -116,3 +117,60 @@ def test_a_column_with_one_category_of_several_is_fitted():
     assert z.isfinite().all()
     assert log_det.isfinite().all()
     torch.testing.assert_close(transform.inverse(z)[0], x)
+
+
+@pytest.fixture(scope="module")
+def apart(table):
+    transform = Marginals(3, knots=16, categories=[0, 3, 0], apart=True).double()
+    transform.prepare(table)
+    return transform
+
+
+def test_categories_apart_are_normal_around_even_centres(apart):
+    uniform = (torch.arange(3000, dtype=torch.float64) + 0.5) / 3000
+    centres = []
+    for category in range(3):
+        rows = torch.zeros(3000, 3, dtype=torch.float64)
+        rows[:, 1] = category + uniform
+        z = apart(rows)[0][:, 1]
+        centres.append(float(z.mean()))
+        # straight pieces, and what lies between the categories, make it a little wider
+        assert float(z.std()) == pytest.approx(3 * np.sqrt(1.5) / 16, rel=0.15)
+        assert float(((z - centres[-1]).abs() > 9 * np.sqrt(1.5) / 16 + 1e-9).double().mean()) < 0.003
+    np.testing.assert_allclose(centres, [-3 * np.sqrt(1.5), 0.0, 3 * np.sqrt(1.5)], atol=1e-6)
+
+
+def test_categories_apart_come_back(apart, table):
+    z, log_det = apart(table)
+    x, back = apart.inverse(z)
+    torch.testing.assert_close(x, table)
+    torch.testing.assert_close(back, -log_det)
+    jacobian = torch.stack([torch.autograd.functional.jacobian(lambda y: apart(y[None])[0][0], r) for r in table[:3]])
+    torch.testing.assert_close(log_det[:3], torch.linalg.slogdet(jacobian)[1])
+
+
+@pytest.mark.parametrize("count", [2, 5, 20, 300])
+def test_as_many_categories_as_there_are_stay_apart_in_float32(count):
+    x = torch.cat([torch.arange(count, dtype=torch.float32), torch.arange(count) + 0.999])[:, None]
+    transform = Marginals(1, categories=[count], apart=True)
+    transform.prepare(x)
+    z, log_det = transform(x)
+    assert log_det.isfinite().all()
+    assert float(z.abs().max()) <= 6 * np.sqrt(3)
+    middle = transform(torch.arange(count, dtype=torch.float32)[:, None] + 0.5)[0]
+    noisy = middle + 3 * float(middle[1] - middle[0]) / 8 * torch.tensor([-1.0, 1.0])
+    back = torch.floor(transform.inverse(noisy.reshape(-1, 1))[0]).reshape(-1, 2)
+    assert (back == torch.arange(count)[:, None]).all()
+
+
+def test_files_of_other_numbers_of_knots_are_read(table):
+    """As those are that were written before categories had room between them."""
+    older = Marginals(3, knots=16, categories=[0, 3, 0])
+    older.prepare(table)
+    newer = Marginals(3, knots=16, categories=[0, 3, 0], apart=True)
+    assert newer.knots.shape != older.knots.shape
+    weights.load_into(newer, weights.state_arrays(older), source="an older file")
+    for found, expected in zip(newer(table.float()), older(table.float()), strict=True):
+        torch.testing.assert_close(found, expected)
+    with pytest.raises(WeightsError, match="knots"):
+        weights.load_into(Marginals(2), weights.state_arrays(older), source="another table's file")

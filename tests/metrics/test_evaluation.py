@@ -15,10 +15,11 @@ pytest.importorskip("onnxruntime")
 from zoo.conditions import Condition  # noqa: E402 - after the checks
 from zoo.data import Dataset, Split  # noqa: E402 - after the checks
 from zoo.exporting import export  # noqa: E402
+from zoo.metrics import agreement  # noqa: E402
 from zoo.metrics.agreement import classifier_metrics  # noqa: E402
 from zoo.metrics.classifiers import ImageClassifier  # noqa: E402
 from zoo.metrics.distance import frechet_distance  # noqa: E402
-from zoo.metrics.evaluation import Evaluation  # noqa: E402
+from zoo.metrics.evaluation import Evaluation, Samples  # noqa: E402
 from zoo.metrics.likelihood import likelihood, variational_bound  # noqa: E402
 from zoo.runtime import load  # noqa: E402
 from zoo_diffusion.mlp import MLPDiffusion  # noqa: E402
@@ -139,6 +140,33 @@ class TestJudged:
         # three quarters of what is drawn are dark: means 2.5 apart, and variances of 5² and (2.5·√3)²
         assert metrics["frechet_distance"]["value"] == pytest.approx(2.5**2 + (5 - 2.5 * 3**0.5) ** 2, rel=0.1)
         assert metrics["frechet_distance"]["of_training_data"] == 0  # the same images here
+
+    def test_each_part_that_is_a_class_is_judged_by_itself(self, data, classifier, monkeypatch):
+        parts = [
+            {"name": "shade", "modality": "classes", "size": 2, "labels": ["dark", "light"]},
+            {"name": "other", "modality": "classes", "size": 2},
+            {"name": "size", "modality": "numbers", "shape": [1]},
+        ]
+        model = self.Model()
+        model.condition = Condition.from_description({"parts": parts})
+        sizes = np.zeros((60, 1), np.float32)
+        shade = data.test.condition
+        split = Split(data.test.x, {"shade": shade, "other": 1 - shade, "size": sizes})
+        data = Dataset("shades", split, split, split, levels=16)
+        evaluation = Evaluation(model=model, data=data, samples=60)
+        # two darks of eight are drawn light; of lights none
+        wrong = np.arange(60) % 8 == 0
+        x = np.where((shade == 1) ^ wrong, 12.0, 1.0)[:, None, None, None] * np.ones((1, 1, 4, 4))
+        evaluation.__dict__["drawn"] = Samples(x.astype(np.float32), split.condition)
+        seen = []
+        monkeypatch.setattr(agreement, "train_classifier", lambda data: seen.append(data.train.condition) or classifier)
+        metrics = classifier_metrics(evaluation)
+        assert metrics.keys() == {"shade_agreement", "other_agreement"}
+        assert metrics["shade_agreement"]["value"] == pytest.approx(1 - wrong.mean(), abs=1e-4)
+        assert "the least for dark: 0.73" in metrics["shade_agreement"]["of"]
+        # the judge of this test tells shades alone
+        assert metrics["other_agreement"]["value"] == pytest.approx(wrong.mean(), abs=1e-4)
+        np.testing.assert_array_equal(seen, [shade, 1 - shade])
 
     def test_what_is_no_labelled_image_is_not_judged(self, flow, gaussian):
         assert classifier_metrics(Evaluation(model=flow, data=gaussian)) == {}

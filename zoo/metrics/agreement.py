@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -112,13 +113,16 @@ def classifier_metrics(evaluation: Evaluation, *, classifier: Classifier | None 
     """``class_agreement`` of a class-conditional model, and ``frechet_distance``, both by a classifier of real data.
 
     The distance is in the classifier's features, so it is not FID; that of as many real training samples is given for
-    comparison. Empty for data other than labelled images and recordings.
+    comparison. Of named parts that are classes, each gets a classifier of its own and ``NAME_agreement``, which tells
+    the class with the least; then there is no distance. Empty for data other than labelled images and recordings.
 
     Args:
         evaluation: the model and its data.
         classifier: trained on the data; None trains one.
     """
     model, data = evaluation.model, evaluation.data
+    if isinstance(data.train.condition, Mapping):
+        return _of_parts(evaluation)
     if not has_classifier(data) or not data.labels or data.test.condition is None or evaluation.drawn is None:
         return {}
     classifier = classifier_of(evaluation) if classifier is None else classifier
@@ -142,6 +146,42 @@ def classifier_metrics(evaluation: Evaluation, *, classifier: Classifier | None 
         "samples": samples,
     }
     return metrics
+
+
+def _of_parts(evaluation: Evaluation) -> Metrics:
+    """The agreement of samples with each part of the condition that is a class."""
+    described, data, metrics = evaluation.model.condition, evaluation.data, Metrics()
+    for part in () if described is None else described.parts:
+        if part.modality != "classes" or evaluation.drawn is None:
+            continue
+        train, validation, test = (_with_part(each, part.name) for each in (data.train, data.validation, data.test))
+        alone = replace(data, train=train, validation=validation, test=test)
+        wanted = evaluation.drawn.condition
+        if not has_classifier(alone) or not isinstance(wanted, Mapping):
+            continue
+        classifier, classes = train_classifier(alone), np.asarray(wanted[part.name], np.int32)
+        verdict = classify_samples(classifier, alone, evaluation.drawn.x, classes)
+        right = {
+            (part.labels[c] if part.labels else str(c)): accuracy(
+                classifier, Split(as_real(data, evaluation.drawn.x[classes == c]), classes[classes == c])
+            )
+            for c in np.unique(classes).tolist()
+        }
+        worst = min(right, key=lambda label: right[label])
+        metrics[f"{part.name}_agreement"] = {
+            "value": round(verdict.agreement, 4),
+            "of": f"samples with the default sampler that a classifier trained on real data assigns to their "
+            f"{part.name}; the least for {worst}: {right[worst]:.2f}",
+            "samples": verdict.samples,
+            "judge_test_accuracy": round(verdict.test_accuracy, 4),
+        }
+    return metrics
+
+
+def _with_part(split: Split, name: str) -> Split:
+    """A split that is conditioned on one part alone."""
+    assert isinstance(split.condition, Mapping)
+    return Split(split.x, np.asarray(split.condition[name]))
 
 
 def _batch(split: Split, indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:

@@ -70,6 +70,12 @@ _METRICS = (
         "whether a simulator, of --simulator, makes of posteriors what was observed",
     ),
     _metric("efficacy", "efficacy:efficacy", "how well columns are predicted after learning from samples", "sklearn"),
+    _metric(
+        "category",
+        "categories:category_agreement",
+        "whether a classifier of real rows agrees with the category of sampled ones",
+        "sklearn",
+    ),
     _metric("auroc", "outliers:auroc", "whether the density tells other data, of --against, from test data"),
 )
 

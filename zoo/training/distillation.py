@@ -37,7 +37,8 @@ class DistillationRecipe:
     Attributes:
         teacher: name of a model, or path of its folder or bundle, or of a model that an importer reads.
         method: name of a registered method.
-        start: ``"teacher"``: the student begins with the teacher's weights; ``"fresh"``: with its own.
+        start: ``"teacher"``: the student begins with the teacher's weights; ``"fresh"``: with its own. Neither where
+            the recipe names weights that it starts with.
         options: of the method.
     """
 

@@ -99,7 +99,8 @@ def train(
     settings, data = recipe.training, fitted(data, model.event_shape, model.length)
     check_fit(model, data)
     if not path.exists():
-        if recipe.distillation is None or recipe.distillation.start == "fresh":
+        # weights that the recipe names are not to be replaced by the teacher's
+        if recipe.distillation is None or recipe.distillation.start == "fresh" or recipe.model.weights:
             prepare(model, data, seed=settings.seed)
         elif distillation is not None:
             distillation.start(model)

@@ -7,10 +7,18 @@ becomes f, on N + 1 times t_0 = 1 > … > t_N = t_min, by the loss::
     d(D(x_i, t_i), stop-gradient(f(x_{i+1}, t_{i+1})))        x_{i+1}: the teacher's step from x_i = α·x₀ + σ·ε
     f(x, t_N) = x/α(t_N), and f = D at all the other times
 
-d is the pseudo-Huber distance (Song & Dhariwal 2024, arXiv:2310.14189, eq. 13) per dimension, √(mean|a - b|² + c²) - c;
-every interval is drawn equally often; the target network is the student itself (section 3.2 there), not an average; and
-N may double during the run (section 3.4 there). Errors near data propagate to all earlier targets, so they have the
-weight (α + σ)/σ: about as 1/(σ_i - σ_{i+1}), the papers' weight on their times, but finite at pure noise.
+d is the pseudo-Huber distance (Song & Dhariwal 2024, arXiv:2310.14189, eq. 13) per dimension, √(mean|a - b|² + c²) - c,
+of whole samples as there, or of their numbers, mean(√(|a - b|² + c²) - c): the least of the first is at a mean of the
+targets, that of the second at a median of each number.
+
+Most numbers of a picture lie at an end of its range, where errors of targets go to one side, since they are clipped: a
+student that is to hit the end misses it by a few levels, every interval adds its own, and the background becomes haze.
+So targets within ``snap`` of an end can be taken for it, and a student that is at the end or beyond it for right: what
+it draws is clipped to the range, too.
+
+Every interval is drawn equally often; the target network is the student itself (section 3.2 of Song & Dhariwal), not an
+average; and N may double during the run (section 3.4 there). Errors near data propagate to all earlier targets, so they
+have the weight (α + σ)/σ: about as 1/(σ_i - σ_{i+1}), the papers' weight on their times, but finite at pure noise.
 
 The papers write f = c_skip·x + c_out·F so that f(x, t_min) = x for any network. Here the targets enforce the
 boundary condition, the only place where it is needed: no network is evaluated at t_min, neither in training
@@ -41,6 +49,8 @@ from zoo_diffusion.objectives import drop_condition
 
 #: order of the teacher's step
 SOLVERS = {"ddim": 1, "heun": 2}
+#: what the pseudo-Huber distance is of
+DISTANCES = ("samples", "numbers")
 #: c of the pseudo-Huber distance per dimension (Song & Dhariwal 2024, section 3.3)
 HUBER = 0.00054
 
@@ -55,7 +65,9 @@ class Consistency(Distillation):
         solver: ``"ddim"`` or ``"heun"``, the teacher's step.
         guidance: of the teacher, distilled into the student.
         spacing: of the times t_0 … t_{N-1}, see :mod:`zoo.samplers.spacing`.
-        huber: c; 0 makes the distance Euclidean.
+        huber: c; 0 makes the distance Euclidean, or of numbers absolute.
+        distance: of ``"samples"`` as a whole, or of their ``"numbers"``.
+        snap: how far from an end of its range a target is taken for it, in units of the data; 0 for not at all.
 
     Raises:
         ConfigError: options out of range, or a student or teacher that does not fit.
@@ -73,6 +85,8 @@ class Consistency(Distillation):
         guidance: float = 1.0,
         spacing: Spacing = "trailing",
         huber: float = HUBER,
+        distance: str = "samples",
+        snap: float = 0.0,
     ) -> None:
         check_teacher(student, teacher, guidance=guidance)
         if not student.consistency:
@@ -90,10 +104,16 @@ class Consistency(Distillation):
             raise ConfigError(f"distillation.options: solver must be one of {', '.join(SOLVERS)}, not {solver!r}")
         if not huber >= 0:
             raise ConfigError(f"distillation.options: huber must be 0 or above, not {huber}")
+        if distance not in DISTANCES:
+            raise ConfigError(f"distillation.options: distance must be one of {', '.join(DISTANCES)}, not {distance!r}")
+        if not snap >= 0:
+            raise ConfigError(f"distillation.options: snap must be 0 or above, not {snap}")
+        if snap and student.data_min is None:
+            raise ConfigError("distillation.options: snap needs the data_min and data_max of the student's config")
         self.teacher = teacher
         self.guided = Teacher(teacher, guidance)
         self.order = SOLVERS[solver]
-        self.huber = huber
+        self.huber, self.whole, self.snap = huber, distance == "samples", snap
         self.doublings = [trajectory(teacher.path, n, spacing) for n in doubled(steps)]
 
     def start(self, student: GenerativeModel) -> None:
@@ -128,10 +148,20 @@ class Consistency(Distillation):
             target = student.denoise(moved, *there, own)
             last = torch.from_numpy(index == len(times) - 2).to(x.device).reshape(there.alpha.shape)
             target = bounded(student, torch.where(last, moved / there.alpha, target))
-        squared = (d - target).square().flatten(1).mean(1)
+        squared = (d - self.snapped(student, target, d.detach())).square().flatten(1)
+        squared = squared.mean(1, keepdim=True) if self.whole else squared
         # no root of 0, whose slope is infinite
-        distance: Tensor = (squared + max(self.huber, 1e-8) ** 2).sqrt() - self.huber
+        distance: Tensor = ((squared + max(self.huber, 1e-8) ** 2).sqrt() - self.huber).mean(1)
         return (distance / here.place.flatten()).mean()
+
+    def snapped(self, student: Diffusion, target: Tensor, d: Tensor) -> Tensor:
+        """Targets, of which those within ``snap`` of an end become that end, or D where it is beyond it."""
+        if not self.snap or student.data_min is None or student.data_max is None:
+            return target
+        low, high = ((end - student.shift) / student.scale for end in (student.data_min, student.data_max))
+        near = self.snap / student.scale
+        target = torch.where(target <= low + near, d.clamp(max=low), target)
+        return torch.where(target >= high - near, d.clamp(min=high), target)
 
 
 def _spread(n: int) -> Tensor:
