@@ -16,13 +16,14 @@ from zoo.arrays import Array
 from zoo.likelihood.ode import evaluations
 from zoo.models.interface import GenerativeModel
 from zoo.noise import Distribution
-from zoo.programs import Graph, Program, Programs
+from zoo.programs import MARGIN, WIDE_COLUMNS, Graph, Program, Programs
 from zoo.programs.conditioning import ROWS
 from zoo.programs.ports import Port
 from zoo_onnx import budget
 from zoo_onnx.budget import Cost, cost
 from zoo_onnx.parts import Parts, first, one_alone
 from zoo_onnx.reference import call
+from zoo_onnx.sizes import ONE_ROW
 
 Feeds = dict[str, Array]
 Sizes = Mapping[str, int]
@@ -43,6 +44,8 @@ _ENDS = {
 _LONGEST = 2
 #: the least steps of whole runs of costly models: of samples, and of densities at batches of 1 and 2, and of others
 _SAMPLING, _SCORING, _SCORING_MANY = 2, 2, 1
+#: a bound on D relative to the usual one that many numbers exceed
+_BITING = np.float32(0.1)
 #: more steps than any run has
 _ANY = 1 << 30
 #: steps of a run that draws plausible data
@@ -163,8 +166,7 @@ class Inputs:
         if name not in self._counted:
             graph = next(graph for graph in self.programs.graphs if graph.name == name)
             sizes = {d: 1 for port in graph.inputs for d in port.shape if isinstance(d, str)}
-            if "columns" in sizes:
-                sizes["columns"] = sizes["slots"] + 1
+            sizes |= {name: size for name, size in ONE_ROW.items() if name in sizes}
             with self.aside():
                 feeds = self.ordinary(graph, sizes)
             self._counted[name] = cost(partial(call, graph, feeds))
@@ -194,6 +196,9 @@ class Inputs:
         conditions = self._conditions_of(graph, sizes) if conditions is None else conditions
         others = [port for port in graph.inputs if port.name not in conditions]
         drawn = {port.name: self._port(graph, port, _shape(port, sizes), t) for port in others}
+        if "slots" in sizes and sizes.get(WIDE_COLUMNS) == sizes["slots"] + 2:
+            # small, so that D differs before and after it
+            drawn["clip"] = drawn["clip"] * _BITING
         return {port.name: {**conditions, **drawn}[port.name] for port in graph.inputs}
 
     def extremes(self, graph: Graph, sizes: Sizes) -> Iterator[tuple[str, Feeds]]:
@@ -226,6 +231,14 @@ class Inputs:
         for value in (-30.0, -8.0, 8.0, 30.0):
             feeds = self.ordinary(graph, sizes, conditions=conditions)
             yield f"inputs of {value:g}", {**feeds, **{p.name: np.full_like(feeds[p.name], value) for p in floats}}
+
+    def normals(self, graph: Graph) -> tuple[str, ...]:
+        """The inputs of a graph that are the noise of a program that samples in one call, if all of it is normal."""
+        role = self._roles.get(graph.name)
+        if role is None or role.scores or role.stepped or MARGIN in (port.name for port in graph.outputs):
+            return ()
+        noises = role.noises({graph.name: graph})
+        return tuple(each.name for each in noises) if all(e.distribution == "normal" for e in noises) else ()
 
     def _extreme_times(self, graph: Graph, sizes: Sizes) -> Iterator[tuple[str, Feeds]]:
         """Both ends of a path, with states of every second sample times 8: of even ones first, then of odd ones."""

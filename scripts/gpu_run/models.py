@@ -235,7 +235,7 @@ def sampling_graph(built: Any, model: Model) -> Any:
 
 def feeds(graph: Any, batch: int, *, seed: int = 0) -> dict[str, np.ndarray]:
     """Inputs of a graph: one state, no guidance, of ``batch`` samples; lengths are :data:`LENGTH`."""
-    sizes = {"batch": batch, "slots": 1, "columns": 2, "evaluations": 1}
+    sizes = {"batch": batch, "slots": 1, "columns": 2, "wide_columns": 2, "evaluations": 1}
     draws = np.random.default_rng(seed)
     row = {"time": 0.5, "alpha": 0.8, "sigma": 0.6, "clip": 3e38, "noise_scale": 0.0, "rescale": 0.0}
     arrays = {}
