@@ -3,9 +3,10 @@
 A model that samples by x = T(z) from z ~ N(0, I) has the density log p(T(z)) = log N(z) - log |det ∂T/∂z| wherever T
 is a bijection (Papamakarios et al. 2021, eq. 1). So the determinant is computed independently, from T alone:
 
-
 - for up to :data:`EXACT_SIZE` numbers, from the full Jacobian by central differences, whose determinant has one sign
-  everywhere if T is a bijection;
+  everywhere if T is a bijection. A sampler that searches for its result makes stairs of T: where ``to_noise`` leads
+  back to the noise, as near as the search came, the Jacobian is that of ``to_noise``, and elsewhere one by differences
+  over steps that suit the point;
 - for more, the full Jacobian would cost more than the rest of the proof. If the model has ``to_noise`` and
   ``to_data``, each must invert the other, with opposite log-determinants, which cannot detect an error that both
   share.
@@ -26,7 +27,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -38,18 +38,13 @@ from zoo.errors import ProofError
 from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.noise import Noise
 from zoo.programs import Graph, Programs
-from zoo_onnx.mass import FEW_ENOUGH, draws_around, estimated, log_normals, whole_mass
+from zoo_onnx.mass import FEW_ENOUGH, draws_around, estimated, whole_mass
+from zoo_onnx.volumes import ROWS, TOLERANCE, Call, Conditions, log_normal, received, searched, some, stepped
 
 #: the largest size whose full Jacobian is computed
 EXACT_SIZE = 128
-#: allowed difference of the densities, in nats per number and relative to the value
-TOLERANCE = 1e-4
 _SEED = 77
-_ROWS, _MOST_POINTS = 256, 64  # evaluations of all Jacobians together, two for each number of each point
-#: step of central differences in float64, and another that tells how far to trust them, as they may cross knots of
-#: splines
-_STEP, _OTHER_STEP = 1e-7, 1e-6
-_DOUBT = 0.01  # nats per number, the most that is allowed for that
+_MOST_POINTS = 64
 #: for the estimate of a mass: draws, and the allowed error besides
 _DRAWS, _SLACK = 1024, 0.1
 _MOST = 64  # dimensions beyond which draws around samples are useless
@@ -58,9 +53,6 @@ _KERNELS = (0.25, 1.0)  # deviations, relative to those of the samples
 _CENTRES = 128
 _COUNTED = 4096  # draws of events of symbols
 
-#: conditions of samples by the ports that graphs take them by; none for a model without any
-Conditions = Mapping[str, Tensor]
-Call = Callable[[Tensor, Conditions], Tensor]
 #: samples, from their number and their conditions
 Draw = Callable[[int, Conditions], Tensor]
 
@@ -132,37 +124,34 @@ def check_density(
         one = function(graphs[programs.sample.graph], programs.sample.noise_port)
         if size > EXACT_SIZE:
             z = torch.from_numpy(noise.normal(_SEED, 1, model.event_shape)).double()
-            return undone(model, z, _some(conditions, slice(1)), slack=0.0)
+            return undone(model, z, some(conditions, slice(1)), slack=0.0)
         return _by_jacobian(model, one, score, noises[0].shape, conditions)
 
 
 def _by_jacobian(
     model: GenerativeModel, draw: Call, score: Call, shape: tuple[int, ...], condition: Conditions
 ) -> Finding:
-    points = max(1, min(_MOST_POINTS, _ROWS // (2 * math.prod(shape))))
+    size = math.prod(shape)
+    points = max(1, min(_MOST_POINTS, ROWS // (2 * size)))
     z = torch.from_numpy(noise.normal(_SEED, points, shape)).double()
     conditions = _cycled(condition, points)
     x = draw(z, conditions)
     scored = score(x, conditions)
-    # a sampler that searches for its result is a staircase, which wider steps see as a slope
-    steps = (_STEP, _OTHER_STEP) if not model.resolution else (1e3 * model.resolution, 1e4 * model.resolution)
-    signs, volumes = _log_dets(draw, z, conditions, steps[0])
-    if bool((signs > 0).any() and (signs < 0).any()):
+    error = model.density_error(x, received(model, conditions))
+    if model.resolution:
+        kept, volume = searched(model, draw, z, x, conditions)
+        z, scored, error, conditions = z[kept], scored[kept], error[kept], some(conditions, kept)
+    else:
+        volume = stepped(draw, z, conditions, scored)
+    if bool((volume.signs > 0).any() and (volume.signs < 0).any()):
         raise ProofError(
             "sampling is not a bijection, which log_prob takes it for: the determinant of its Jacobian has both signs, "
             "so several noises give the same sample",
             hint="Let inverse be increasing in each number of noise, or declare density = 'none'.",
         )
-    base = log_normal(z)
-    size, allowed = math.prod(shape), torch.zeros_like(scored)
-    if bool(((scored - base + volumes).abs() > TOLERANCE).any()):
-        _, others = _log_dets(draw, z, conditions, steps[1])
-        allowed = (2 * (volumes - others).abs()).clamp(max=_DOUBT * size) + model.density_error(
-            x, _received(model, conditions)
-        )
-    finding = _compared(scored, base, volumes, allowed=allowed, size=size)
+    finding = _compared(scored, log_normal(z), volume.logs, allowed=volume.doubt + error, size=size)
     # a model that integrates an equation comes back as exactly as its steps let it
-    undone(model, z, conditions, slack=float(model.density_error(x, _received(model, conditions)).max()))
+    undone(model, z, conditions, slack=float(error.max()))
     return finding
 
 
@@ -178,7 +167,7 @@ def undone(model: GenerativeModel, z: Tensor, condition: Conditions, *, slack: f
     to_noise, to_data = (getattr(model, name, None) for name in ("to_noise", "to_data"))
     if to_noise is None or to_data is None:
         return None
-    conditions = _received(model, condition)
+    conditions = received(model, condition)
     x, forward = to_data(z, conditions)
     restored, backward = to_noise(x, conditions)
     apart, volume = float((restored - z).abs().max()), float((forward + backward).abs().max())
@@ -201,7 +190,8 @@ def _compared(scored: Tensor, base: Tensor, volumes: Tensor, *, allowed: Tensor,
     expected = base - volumes
     difference = scored - expected
     limit = TOLERANCE * (size + expected.abs()) + allowed.to(expected)
-    if bool(((difference.abs() <= limit) | (scored == expected)).all()):
+    # no limit that is infinite itself: where sampling presses noise flat, no density is the expected one
+    if bool(((difference.abs() <= limit) & expected.isfinite() | (scored == expected)).all()):
         return Finding("jacobian", len(scored), float(difference.abs().max()), 0.0)
     worst = int((difference.abs() - limit).nan_to_num(math.inf).argmax())
     raise ProofError(
@@ -226,17 +216,6 @@ def _likeness(difference: Tensor, volumes: Tensor, size: int, limit: Tensor) -> 
     if len(difference) > 1 and float(difference.max() - difference.min()) <= 2 * float(limit.max()):
         return f"it is off by a constant, {float(difference.mean()):.6g} nats"
     return "it scores a different distribution than the one sampled: inverse does not invert what log_prob does"
-
-
-def _log_dets(draw: Call, z: Tensor, condition: Conditions, step: float) -> tuple[Tensor, Tensor]:
-    """Signs of det ∂T/∂z and log |det ∂T/∂z| ``[n]``, by central differences along every axis of all points at once."""
-    n, size = len(z), z[0].numel()
-    steps = step * torch.eye(size, dtype=z.dtype).reshape(size, *z.shape[1:])
-    moved = torch.stack([z.unsqueeze(1) + steps, z.unsqueeze(1) - steps], 1).flatten(0, 2)
-    conditions = {name: each.repeat_interleave(2 * size, 0) for name, each in condition.items()}
-    x = draw(moved, conditions).reshape(n, 2, size, -1)
-    signs, volumes = torch.linalg.slogdet((x[:, 0] - x[:, 1]) / (2 * step))
-    return signs, volumes
 
 
 def _of_examples(model: GenerativeModel, score: Call, condition: Mapping[str, Array]) -> Finding | None:
@@ -397,15 +376,6 @@ def _proposals(centres: Tensor) -> tuple[Tensor, Tensor]:
     return draws_around(centres, spread, kernels, _SEED)
 
 
-def log_normal(z: Tensor) -> Tensor:
-    """Log-densities ``[n]`` of standard normal noise ``[n, ...]``."""
-    return log_normals(z.flatten(1))
-
-
-def _some(conditions: Conditions, samples: slice) -> Conditions:
-    return {name: each[samples] for name, each in conditions.items()}
-
-
 def _cycled(conditions: Conditions, n: int) -> Conditions:
     """``n`` of them, the first again after the last."""
     return {name: each[torch.arange(n) % len(each)] for name, each in conditions.items()}
@@ -414,11 +384,6 @@ def _cycled(conditions: Conditions, n: int) -> Conditions:
 def _repeated(conditions: Conditions, n: int) -> Conditions:
     """The first of them ``n`` times."""
     return {name: each[:1].expand(n, *each.shape[1:]) for name, each in conditions.items()}
-
-
-def _received(model: GenerativeModel, conditions: Conditions) -> Any:
-    """What a model gets of conditions that graphs take."""
-    return next(iter(model.received_by_graph(tuple(conditions.values()))), None)
 
 
 def _sampler(graph: Graph, noises: Sequence[Noise]) -> Draw:

@@ -115,11 +115,10 @@ class Diffusion(SteppedModel):
         self.condition_on(condition, encoder)
         self.path: GaussianPath = require_gaussian(path_from(path))
         self.prediction: Prediction = check_prediction(prediction, self.path)
-        self.shift, self.scale = shift, scale
-        self.data_min, self.data_max, self.clip_denoised = data_min, data_max, clip_denoised
-        self.class_dropout, self.data_std = class_dropout, data_std
+        self.shift, self.scale, self.clip_denoised = shift, scale, clip_denoised
+        self.data_min, self.data_max = data_min, data_max
+        self.class_dropout, self.data_std, self.learned_variance = class_dropout, data_std, variance == "learned-range"
         self.objective = Objective.from_config(objective)
-        self.learned_variance = variance == "learned-range"
         self.sampling = Iterate(
             "step",
             path=self.path.describe(),
@@ -132,6 +131,7 @@ class Diffusion(SteppedModel):
             learned_variance=self.learned_variance,
             encoder=None if codec is None else "encoder",
             decoder=None if codec is None else "decoder",
+            unclipped_column=True,
             **sampling_defaults(sampling or {}),
         )
         self.consistency, self.likelihood = self.sampling.sampler in CONSISTENCY, likelihood
@@ -376,11 +376,12 @@ class Diffusion(SteppedModel):
         coders = () if self.codec is None else self.codec.graphs(self.event_shape)
         encoder = self.condition_graph()
         others = coders if encoder is None else (*coders, encoder)
+        step = step_graph(self, self.step_module(), unclipped_column=self.sampling.unclipped_column)
         sampling = self.sampling if encoder is None else replace(self.sampling, condition_encoder=encoder.name)
         if self.density == "none":
-            return Programs(graphs=(step_graph(self, self.step_module()), *others), sample=sampling)
+            return Programs(graphs=(step, *others), sample=sampling)
         return Programs(
-            graphs=(step_graph(self, self.step_module()), divergence_graph(self), *others),
+            graphs=(step, divergence_graph(self), *others),
             sample=sampling,
             log_prob=Integrate(
                 "divergence",

@@ -103,11 +103,12 @@ def rational_quadratic(inputs: Tensor, parameters: Mapping[str, Any], bound: flo
     """
     least = parameters.get("min_derivative", 1e-3)
     inner = least + F.softplus(parameters["unnormalized_derivatives"])
-    knots = Knots(
+    places = (
         _positions(parameters["unnormalized_widths"], bound, parameters.get("min_bin_width", 1e-3)),
         _positions(parameters["unnormalized_heights"], bound, parameters.get("min_bin_height", 1e-3)),
-        F.pad(inner, (1, 1), value=1.0),
     )
+    whole = torch.stack([*places, F.pad(inner, (1, 1), value=1.0)]).movedim(-1, 1)
+    knots = Knots(whole[:, 1:-1], torch.stack([whole[:, 0], whole[:, -1]], dim=1))
     return (inverse_spline if parameters.get("inverse") else spline)(inputs, knots, bound=bound)
 
 

@@ -18,33 +18,34 @@ BINS, BOUND = 8, 3.0
 def random_knots(shape, *, scale=1.0, seed=0, dtype=torch.float64):
     generator = torch.Generator().manual_seed(seed)
     parameters = scale * torch.randn(*shape, parameter_count(BINS), generator=generator, dtype=dtype)
-    return knots(parameters, bins=BINS, bound=BOUND)
+    return knots(parameters.movedim(-1, 0), bins=BINS, bound=BOUND)
 
 
 def test_knots_increase_between_exact_ends():
     k = random_knots((200,), scale=6.0)
-    for positions in (k.x, k.y):
-        assert (positions.diff(dim=-1) > 0).all()
-        assert (positions[..., 0] == -BOUND).all()
-        assert (positions[..., -1] == BOUND).all()
-    assert (k.derivatives > 1e-3).all()
-    assert (k.derivatives < 1e3).all()
-    assert (k.derivatives[..., [0, -1]] == 1).all()
+    x, y, derivatives = k.whole
+    for positions in (x, y):
+        assert (positions.diff(dim=0) > 0).all()
+        assert (positions[0] == -BOUND).all()
+        assert (positions[-1] == BOUND).all()
+    assert (derivatives > 1e-3).all()
+    assert (derivatives < 1e3).all()
+    assert (derivatives[[0, -1]] == 1).all()
 
 
 def test_it_passes_through_its_knots_with_their_derivatives():
     k = random_knots((50,))
-    for i in range(BINS + 1):
-        y, log_slope = spline(k.x[:, i], k, bound=BOUND)
-        torch.testing.assert_close(y, k.y[:, i], rtol=0, atol=1e-12)
-        torch.testing.assert_close(log_slope, k.derivatives[:, i].log(), rtol=0, atol=1e-9)
+    for x, expected, derivative in zip(*k.whole, strict=True):
+        y, log_slope = spline(x, k, bound=BOUND)
+        torch.testing.assert_close(y, expected, rtol=0, atol=1e-12)
+        torch.testing.assert_close(log_slope, derivative.log(), rtol=0, atol=1e-9)
 
 
 def test_equations_4_and_5_of_the_paper():
     k = random_knots((1,), seed=3)
     x = torch.linspace(-2.99, 2.99, 101, dtype=torch.float64)
     y, log_slope = spline(x, k, bound=BOUND)
-    positions, heights, slopes = (t[0].numpy() for t in k)
+    positions, heights, slopes = k.whole[..., 0].numpy()
     for i, value in enumerate(x.tolist()):
         j = np.searchsorted(positions, value, side="right") - 1
         w, h = positions[j + 1] - positions[j], heights[j + 1] - heights[j]
@@ -88,7 +89,7 @@ def test_wild_parameters_give_no_nan_in_values_or_gradients(dtype):
     x = 4.0 * (torch.rand(n, generator=generator, dtype=dtype) * 2 - 1)
     parameters.requires_grad_()
     x.requires_grad_()
-    k = knots(parameters, bins=BINS, bound=BOUND)
+    k = knots(parameters.movedim(-1, 0), bins=BINS, bound=BOUND)
     for function in (spline, inverse_spline):
         y, log_slope = function(x, k, bound=BOUND)
         assert y.isfinite().all()
@@ -110,9 +111,9 @@ def test_wild_parameters_in_float32_still_come_back():
 
 
 def test_splines_are_shared_across_a_batch():
-    k = random_knots((4,))
+    k = random_knots((1, 4))
     x = torch.randn(7, 4, dtype=torch.float64)
     y, _ = spline(x, k, bound=BOUND)
     for i in range(4):
-        one = type(k)(*(t[i] for t in k))
-        torch.testing.assert_close(y[:, i], spline(x[:, i], one, bound=BOUND)[0])
+        one = k._replace(inner=k.inner[..., i])
+        torch.testing.assert_close(y[:, i], spline(x[:, i], one._replace(ends=k.ends[..., 0]), bound=BOUND)[0])

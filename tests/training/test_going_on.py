@@ -202,3 +202,58 @@ def test_a_log_goes_on_where_its_checkpoint_is_and_forgets_a_torn_line(tmp_path)
     assert [line["loss"] for line in read(path)] == [0.1, 0.2, pytest.approx(0.3), 9.0]
     Log(path, 0)
     assert read(path) == []
+
+
+def test_an_average_that_is_made_afterwards_is_that_of_a_run_that_keeps_it(tmp_path):
+    snapshots = {"steps": 30, "ema_snapshots": 3, "ema": 0.5}
+    train_recipe(recipe(**snapshots), tmp_path / "run", installed())
+    train_recipe(recipe(**snapshots, ema_length=0.12), tmp_path / "kept", installed())
+    plain, keeps = (weights.read(tmp_path / each / WEIGHTS_FILE) for each in ("run", "kept"))
+    assert any(np.abs(plain[name] - keeps[name]).max() > 1e-4 for name in plain)
+    said = ok("train", tmp_path / "run", "--ema", 0.12, "-o", tmp_path / "made")
+    assert "try `zoo export" in said
+    assert (tmp_path / "made" / WEIGHTS_FILE).read_bytes() == (tmp_path / "kept" / WEIGHTS_FILE).read_bytes()
+    made, kept = (ModelCard.from_folder(tmp_path / each) for each in ("made", "kept"))
+    assert made.name == "made"
+    assert made.metrics == kept.metrics
+    assert made.recipe == kept.recipe
+    assert building.load(installed(), str(tmp_path / "made")) is not None
+
+
+def test_what_has_no_averages_is_refused_in_a_sentence(tmp_path):
+    train_recipe(recipe(steps=4), tmp_path / "run", installed())
+    told = {
+        ("--ema", 0.1): "it needs -o",
+        ("--ema", 0.1, "-o", tmp_path / "out", "--seed", 1): "takes no option besides",
+        ("--ema", 0.1, "-o", tmp_path / "out"): "there are no snapshots of averages",
+        ("--ema", 3, "-o", tmp_path / "out"): "above 0 and at most 0.28",
+        ("--ema", 0.1, "-o", tmp_path / "run"): "contains a finished model",
+    }
+    for options, says in told.items():
+        refused = zoo("train", tmp_path / "run", *options)
+        assert refused.exit_code != 0
+        assert says in refused.stderr, refused.stderr
+    assert not (tmp_path / "out" / "card.json").exists()
+
+
+def test_tensorboard_shows_what_the_log_has_after_an_interruption_too(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    settings = recipe(steps=12, evaluate_every=4, checkpoint_every=4)
+    lines = iter([False] * 6)
+
+    def killed():
+        next(lines)  # raises after six steps, whose last two no checkpoint holds
+        return False
+
+    with pytest.raises(StopIteration):
+        train_recipe(settings, tmp_path / "run", installed(), stop=killed, tensorboard=True)
+    train_recipe(settings, tmp_path / "run", installed(), tensorboard=True)
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    log = read(tmp_path / "run" / LOG_FILE)
+    for name in ("loss", "learning_rate", "validation"):
+        shown = [(each.step, each.value) for each in events.Scalars(name)]
+        kept = [(line["step"], line[name]) for line in log if name in line]
+        assert [step for step, _ in shown] == [step for step, _ in kept]
+        np.testing.assert_allclose([value for _, value in shown], [value for _, value in kept], rtol=1e-6)

@@ -1,5 +1,6 @@
 """Training: it learns, it resumes exactly, and it refuses what cannot be trained."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,18 +11,18 @@ torch = pytest.importorskip("torch")
 from zoo import weights  # noqa: E402 - after the check for torch
 from zoo.conditions import Condition  # noqa: E402
 from zoo.data import Dataset, Split  # noqa: E402
-from zoo.errors import ConfigError, DataError, WeightsError  # noqa: E402
+from zoo.errors import ConfigError, DataError, MissingDependencyError, WeightsError  # noqa: E402
 from zoo.metrics.density import held_out_density  # noqa: E402
 from zoo.models.interface import DirectModel  # noqa: E402
+from zoo.training.feeding import indices_of  # noqa: E402
 from zoo.training.loop import (  # noqa: E402
     batch,
     evaluate,
-    learning_rate_factor,
     step_seed,
     train,
     update_average,
 )
-from zoo.training.optimizers import optimizer_of  # noqa: E402
+from zoo.training.optimizers import learning_rate_factor, optimizer_of  # noqa: E402
 from zoo.training.recipe import OPTIMIZERS, Recipe, TrainingRecipe  # noqa: E402
 
 LOG_TWO_PI = float(np.log(2 * np.pi))
@@ -81,12 +82,16 @@ def test_it_learns_the_gaussian(tmp_path):
         {"evaluate_every": 7, "keep": "best", "ema": 0.5},
         {"accumulate": 3},
         {"evaluate_every": 4, "patience": 4, "learning_rate": 0.5, "steps": 200, "schedule": "constant"},
-        *({"optimizer": name} for name in OPTIMIZERS),
+        {"ema_snapshots": 6, "ema_length": 0.08},
+        *({"optimizer": name, "schedule": "constant"} for name in OPTIMIZERS),
     ],
 )
 def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, settings):
-    whole = train(Gaussian(), data(), recipe(**settings), tmp_path / "whole.safetensors")
-    path, calls = tmp_path / "parts.safetensors", 0
+    needs_library(settings.get("optimizer"))
+    for folder in ("whole", "parts"):
+        (tmp_path / folder).mkdir()
+    whole = train(Gaussian(), data(), recipe(**settings), tmp_path / "whole" / "c.safetensors")
+    path, calls = tmp_path / "parts" / "c.safetensors", 0
 
     def interrupt():
         nonlocal calls
@@ -102,8 +107,19 @@ def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, settings):
     assert resumed.training_state.history == whole.training_state.history
     assert resumed.training_state.step == whole.training_state.step
     # checkpoints too, but for the time that they took
-    first, second = (checkpoint_of(each) for each in (tmp_path / "whole.safetensors", path))
+    first, second = (checkpoint_of(each) for each in (tmp_path / "whole" / "c.safetensors", path))
     assert arrays_equal(first, second)
+    # and what was stored as it went
+    files = [sorted((tmp_path / each / "averages").glob("*")) for each in ("whole", "parts")]
+    assert [each.name for each in files[0]] == [each.name for each in files[1]]
+    assert len(files[0]) == (5 if "ema_snapshots" in settings else 0)
+    for one, other in zip(*files, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def needs_library(optimizer):
+    if optimizer is not None and not OPTIMIZERS[optimizer].startswith("torch."):
+        pytest.importorskip("pytorch_optimizer")
 
 
 def checkpoint_of(path):
@@ -112,14 +128,82 @@ def checkpoint_of(path):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_each_optimizer_learns_and_is_the_one_of_its_name(tmp_path, name):
+    needs_library(name)
     settings = {"optimizer": name, "learning_rate": 0.01 if name == "sgd" else 0.1, "schedule": "constant"}
     result = train(Gaussian(), data(), recipe(steps=150, **settings), tmp_path / "c.safetensors")
     np.testing.assert_allclose(result.arrays["mean"], [1.0, -2.0], atol=0.7)
     optimizer = optimizer_of(Gaussian(), recipe(**settings, weight_decay=0.3, betas=(0.5, 0.75)).training)
-    assert type(optimizer).__name__.lower() == name
-    assert optimizer.defaults["weight_decay"] == 0.3
-    assert optimizer.defaults.get("betas", (0.5, 0.75)) == (0.5, 0.75)
-    assert optimizer.defaults.get("momentum", 0.5) == 0.5
+    assert type(optimizer).__name__.lower() == {"schedule-free": "schedulefreeadamw"}.get(name, name)
+    for group in optimizer.param_groups:
+        assert group["weight_decay"] == 0.3
+        assert group.get("betas", (0.5, 0.75)) == (0.5, 0.75)
+        assert group.get("momentum", 0.5) == 0.5
+
+
+def test_muon_takes_matrices_and_leaves_the_rest_to_adamw(tmp_path):
+    pytest.importorskip("pytorch_optimizer")
+
+    class Linear(Gaussian):
+        def __init__(self):
+            super().__init__()
+            self.matrix = torch.nn.Parameter(torch.eye(2))
+            self.table = torch.nn.Embedding(3, 2, _weight=torch.ones(3, 2))
+
+        def log_density(self, x, condition=None):
+            return super().log_density(x @ self.matrix.T) + self.matrix.det().abs().log() + self.table.weight.sum() ** 2
+
+    optimizer = optimizer_of(Linear(), recipe(optimizer="muon").training)
+    muon, adamw = optimizer.param_groups
+    assert (muon["use_muon"], adamw["use_muon"]) == (True, False)
+    assert [tuple(each.shape) for each in muon["params"]] == [(2, 2)]
+    assert sorted(tuple(each.shape) for each in adamw["params"]) == [(2,), (2,), (3, 2)]
+    settings = recipe(optimizer="muon", learning_rate=1e-3)
+    whole = train(Linear(), data(), settings, tmp_path / "whole.safetensors")
+    steps = iter([False] * 9 + [True])
+    assert train(Linear(), data(), settings, tmp_path / "c.safetensors", stop=lambda: next(steps)) is None
+    assert arrays_equal(train(Linear(), data(), settings, tmp_path / "c.safetensors").arrays, whole.arrays)
+
+
+def test_a_schedule_free_run_keeps_the_average_of_the_weights(tmp_path):
+    library = pytest.importorskip("pytorch_optimizer")
+    settings = recipe(optimizer="schedule-free", schedule="constant", learning_rate=0.05)
+    seen = []
+    result = train(Gaussian(), data(), settings, tmp_path / "c.safetensors", look=lambda _, m: seen.append(m.mean[0]))
+    # the library's own switch to the weights that count
+    model = Gaussian()
+    optimizer = library.ScheduleFreeAdamW(model.parameters(), lr=0.05)
+    for step in range(30):
+        with step_seed(0, step):
+            x, _ = batch(data(), data().train, indices_of(200, settings.training, step), model)
+        optimizer.zero_grad()
+        model.loss(x).backward()
+        optimizer.step()
+    assert abs(result.arrays["mean"] - model.mean.detach().numpy()).max() > 1e-3
+    optimizer.eval()
+    np.testing.assert_allclose(result.arrays["mean"], model.mean.detach().numpy(), atol=1e-6)
+    assert len(seen) == 30
+    for other in ({"schedule": "cosine"}, {"schedule": "constant", "ema": 0.9}):
+        with pytest.raises(ConfigError, match="averages the weights instead of a schedule"):
+            recipe(optimizer="schedule-free", **other)
+
+
+def test_an_optimizer_of_a_library_that_is_missing_is_told_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
+    with pytest.raises(MissingDependencyError, match="pytorch-optimizer is needed") as caught:
+        optimizer_of(Gaussian(), recipe(optimizer="lion").training)
+    assert caught.value.hint == "pip install 'genzoo[optimizers]'"
+
+
+@pytest.mark.full
+def test_a_compiled_run_computes_the_same_and_resumes_exactly(tmp_path):
+    plain = train(Gaussian(), data(levels=16), recipe(), tmp_path / "plain.safetensors")
+    whole = train(Gaussian(), data(levels=16), recipe(compile=True), tmp_path / "whole.safetensors")
+    for name, array in plain.arrays.items():
+        np.testing.assert_allclose(whole.arrays[name], array, rtol=1e-4, atol=1e-5)
+    steps = iter([False] * 9 + [True])
+    path = tmp_path / "c.safetensors"
+    assert train(Gaussian(), data(levels=16), recipe(compile=True), path, stop=lambda: next(steps)) is None
+    assert arrays_equal(train(Gaussian(), data(levels=16), recipe(compile=True), path).arrays, whole.arrays)
 
 
 def test_gradients_of_parts_of_a_batch_add_up_to_that_of_the_batch(tmp_path):

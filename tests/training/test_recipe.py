@@ -124,3 +124,44 @@ def test_the_keywords_of_train_are_the_settings_of_a_recipe():
     from zoo.training.recipe import TrainingRecipe
 
     assert set(TrainingOptions.__annotations__) == {each.name for each in fields(TrainingRecipe)}
+
+
+#: settings that are right together, and would not be alone
+TOGETHER = {
+    "optimizer": "schedule-free",
+    "schedule": "constant",
+    "patience": 3,
+    "evaluate_every": 2,
+    "batch_size": 256,
+    "accumulate": 200,
+    "ema_snapshots": 2,
+    "ema_length": 0.1,
+}
+
+
+def test_settings_that_need_each_other_are_no_mistakes_and_all_that_contradict_are_told_at_once():
+    from zoo.registry import installed
+    from zoo.training.checking import mistakes
+
+    def told(**training):
+        values = {
+            "name": "t",
+            "model": {"architecture": "nsf-coupling", "config": {"event_shape": [2], "transforms": 1}},
+            "data": {"name": "moons", "options": {"train": 40, "validation": 20, "test": 20}},
+            "training": training,
+        }
+        return mistakes(values, installed())
+
+    assert told(**TOGETHER) == []
+    alone = {name: TOGETHER[name] for name in ("optimizer", "patience", "accumulate", "ema_length")}
+    found = told(**alone, shard=True, compile=True)
+    assert len(found) == 6
+    for says in (
+        "training.accumulate = 200 is more",
+        "training.patience needs",
+        "averages the weights",
+        "ema_length needs",
+        'the optimizer "schedule-free" needs whole parameters',
+        "training.compile needs whole parameters",
+    ):
+        assert sum(says in each for each in found) == 1, says

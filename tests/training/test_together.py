@@ -33,6 +33,8 @@ if not torch.distributed.is_available():
 
 #: with autoencoders, whose deviation is a number of no dimension
 WHOLE = ("kl-autoencoder", "latent")
+#: with what needs whole parameters, or whole models
+ALONE_IN_WHOLE = ("mlp-lion", "mlp-muon", "mlp-schedule-free", "mlp-snapshots")
 QUICK = ("mlp", "mlp-parts", "maf-batchnorm", "masked", "mlp-in-parts")
 
 
@@ -205,7 +207,67 @@ def test_every_architecture_is_trained_by_two_processes(tmp_path):
 
 @pytest.mark.full
 def test_every_architecture_is_trained_in_parts(tmp_path):
-    check_cases(tmp_path, [f"{name}-in-parts" for name in together.CASES if name not in ("mlp", *WHOLE)])
+    names = [name for name in together.CASES if name not in ("mlp", *WHOLE, *ALONE_IN_WHOLE)]
+    check_cases(tmp_path, [f"{name}-in-parts" for name in names])
+
+
+@pytest.mark.full
+def test_two_processes_are_interrupted_with_any_optimizer_and_end_with_the_same_bytes(tmp_path):
+    pytest.importorskip("pytorch_optimizer")
+    names = ("mlp", *ALONE_IN_WHOLE)
+    check_cases(tmp_path, names)
+    for settings in ('{"stop": 2}', "{}"):
+        codes, said = finish(start(HERE / "together.py", tmp_path / "parts", settings, *names))
+        assert codes == [0, 0], said
+    for name in names:
+        whole, parts = tmp_path / "two" / name, tmp_path / "parts" / name
+        for each in sorted(whole.rglob("*.*")):
+            if each.is_file() and each.name != kept.CHECKPOINT_FILE:  # which has the time that it took
+                assert each.read_bytes() == (parts / each.relative_to(whole)).read_bytes(), each
+
+
+FROM_PYTHON = """
+import sys
+import numpy as np
+import zoo
+
+x = np.random.default_rng(0).normal(size=(300, 2)).astype("float32")
+x[:, 1] += x[:, 0] ** 2
+config = {"transforms": 1, "hidden": 4, "blocks": 1, "bins": 4}
+model = zoo.train("nsf-coupling", x, config=config, steps=30, batch_size=50, log_every=1, output=sys.argv[1])
+assert not model.training
+"""
+
+
+@pytest.mark.full
+def test_zoo_train_under_two_processes_is_that_of_one(tmp_path):
+    (tmp_path / "train.py").write_text(FROM_PYTHON)
+    for name, size in (("one", 1), ("two", 2)):
+        codes, said = finish(start(tmp_path / "train.py", name, size=size, cwd=tmp_path))
+        assert set(codes) == {0}, said
+    compare(read(tmp_path / "two" / "log.jsonl"), read(tmp_path / "one" / "log.jsonl"), 1e-5)
+    same_weights(tmp_path / "two", tmp_path / "one")
+    # without a folder that all can read, each says so
+    (tmp_path / "train.py").write_text(FROM_PYTHON.replace("sys.argv[1]", "None"))
+    codes, said = finish(start(tmp_path / "train.py", cwd=tmp_path))
+    assert 0 not in codes
+    assert any("name an output" in each for each in said)
+
+
+@pytest.mark.full
+def test_a_finished_run_in_parts_goes_on_with_two_processes(folder):
+    settings = ["--set", "training.shard=true", "--set", "training.schedule=constant"]
+    for name, steps in (("whole", "12"), ("parts", "9")):
+        codes, said = finish(zoo("train", "tiny.toml", "-o", name, *settings, "--steps", steps, cwd=folder))
+        assert codes == [0, 0], said
+    codes, said = finish(zoo("train", "parts", "--extend", "3", cwd=folder))
+    assert codes == [0, 0], said
+    # but for the evaluation at the end of the shorter run
+    found = [line for line in read(folder / "parts" / "log.jsonl") if line["step"] != 9]
+    compare(found, [line for line in read(folder / "whole" / "log.jsonl") if line["step"] != 9], 1e-12)
+    assert (folder / "parts" / "weights.safetensors").read_bytes() == (
+        folder / "whole" / "weights.safetensors"
+    ).read_bytes()
 
 
 @pytest.mark.full

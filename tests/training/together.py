@@ -2,12 +2,13 @@
 
     python together.py FOLDER SETTINGS NAME...
 
-Each case trains into ``FOLDER/NAME``, with settings of the training beside its own, as JSON. Tests run it twice at once
-and alone, and compare what was written.
+Each case trains into ``FOLDER/NAME``, with settings of the training beside its own, as JSON, of which ``stop`` is
+a step after which it is interrupted. Tests run it twice at once and alone, and compare what was written.
 """
 
 import json
 import sys
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,10 @@ CASES = {
     "mlp-parts": ("mlp", MLP | PARTS, {"gradient_clip": 0.5, "batch_size": 11, "accumulate": 2}),
     "mlp-coupling": ("mlp", MLP | CLASSES | {"objective": {"coupling": "optimal-transport"}}, {"batch_size": 7}),
     "mlp-bfloat16": ("mlp", MLP | CLASSES, {"precision": "bfloat16"}),
+    "mlp-lion": ("mlp", MLP | CLASSES, {"optimizer": "lion"}),
+    "mlp-muon": ("mlp", MLP | CLASSES, {"optimizer": "muon"}),
+    "mlp-schedule-free": ("mlp", MLP | CLASSES, {"optimizer": "schedule-free", "schedule": "constant"}),
+    "mlp-snapshots": ("mlp", MLP | CLASSES, {"ema_snapshots": 1, "ema_length": 0.07}),
     "naf": ("naf", AUTOREGRESSIVE | CLASSES, {}),
     "nice": ("nice", FLOW | CLASSES, {}),
     "nsf-ar": ("nsf-ar", AUTOREGRESSIVE | CLASSES, {}),
@@ -125,14 +130,17 @@ def data_for(model):
 
 
 def main(folder, settings, *names):
+    settings = json.loads(settings)
+    stop = settings.pop("stop", None)
     with joined() as processes:
         for name in names:
             place = Path(folder) / name
             place.mkdir(parents=True, exist_ok=True)
-            model, data, recipe = case(name, **json.loads(settings))
+            model, data, recipe = case(name, **settings)
             path = kept.checkpoint_in(place, shard=recipe.training.shard)
-            result = loop.train(model, data, recipe, path, processes=processes)
-            if processes.leads:
+            steps = count(1)
+            result = loop.train(model, data, recipe, path, stop=lambda: next(steps) == stop, processes=processes)  # noqa: B023
+            if processes.leads and result is not None:
                 weights.write(place / "weights.safetensors", result.arrays)
 
 

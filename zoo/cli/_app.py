@@ -36,7 +36,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Update(Protocol):
     """Shows how far work is; see :meth:`App.progress`."""
 
-    def __call__(self, done: int, total: int, before: int = 0, /) -> None:
+    def __call__(self, done: int, total: int, before: int = 0, shown: str = "", /) -> None:
         """Called after each part."""
 
 
@@ -98,11 +98,11 @@ class App:
         Lines begin after :data:`FIRST_LINE` seconds and come every :data:`NEXT_LINE` seconds.
 
         Yields:
-            ``update(done, total, before=0)``. Of the parts that are done, ``before`` were done by an earlier process:
-            they say nothing of how fast this one is.
+            ``update(done, total, before=0, shown="")``. Of the parts that are done, ``before`` were done by an earlier
+            process: they say nothing of how fast this one is. What is ``shown`` stands beside, such as a loss.
         """
         if self.quiet or not sys.stderr.isatty():
-            yield (lambda done, total, before=0: None) if self.quiet else _Lines(label, self.say).update
+            yield (lambda done, total, before=0, shown="": None) if self.quiet else _Lines(label, self.say).update
             return
         from rich import progress
         from rich.console import Console
@@ -113,14 +113,15 @@ class App:
             progress.MofNCompleteColumn(),
             _Rate(),
             progress.TimeRemainingColumn(compact=True),
+            progress.TextColumn("{task.fields[shown]}", markup=False),
         )
         with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(printable(label), total=total)
+            task = bar.add_task(printable(label), total=total, shown="")
 
-            def update(done: int, total: int, before: int = 0) -> None:
+            def update(done: int, total: int, before: int = 0, shown: str = "") -> None:
                 if before > bar.tasks[0].completed:
                     bar.reset(task, completed=before, total=total)
-                bar.update(task, completed=done, total=total)
+                bar.update(task, completed=done, total=total, shown=shown)
 
             yield update
 
@@ -154,7 +155,7 @@ class _Lines:
         self._next = time.monotonic() + FIRST_LINE
         self._first: tuple[float, int] | None = None
 
-    def update(self, done: int, total: int, before: int = 0) -> None:
+    def update(self, done: int, total: int, before: int = 0, shown: str = "") -> None:
         """Say how far it is, if it is time to; see :meth:`App.progress`."""
         now = time.monotonic()
         if self._first is None:
@@ -165,7 +166,7 @@ class _Lines:
         # how long the first part took says little, as everything is prepared before it
         began, first = self._first
         left = f", about {_duration((now - began) * (total - done) / (done - first))} left" if done > first else ""
-        self._say(f"{self._label}: {done:,} of {total:,}{left}")
+        self._say(f"{self._label}: {done:,} of {total:,}{left}{shown and ', '}{shown}")
 
 
 def _duration(seconds: float) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -19,6 +20,7 @@ from zoo.cli._data import NAMES, data_options, stated
 from zoo.errors import MissingDependencyError, OutputError, UsageError
 
 if TYPE_CHECKING:
+    from zoo.registry.cards import ModelCard
     from zoo.training.checkpoint import TrainingState
     from zoo.training.processes import Processes
     from zoo.training.recipe import Recipe
@@ -32,11 +34,20 @@ if TYPE_CHECKING:
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="A key of the recipe: training.steps=2000.")
 @click.option("--from", "start", metavar="MODEL", help="Start with the weights, config and standardisation of a model.")
 @click.option("--extend", type=click.IntRange(1), metavar="STEPS", help="Go on with the finished run RECIPE.")
+@click.option(
+    "--ema", type=float, metavar="LENGTH", help="Write the average of this length of the finished run RECIPE."
+)
 @click.option("--check", is_flag=True, help="Say everything that is wrong with the recipe, and train nothing.")
 @click.option("--steps", type=click.IntRange(1), help="Optimizer steps, instead of the recipe's.")
 @click.option("--seed", type=click.IntRange(0), help="Seed, instead of the recipe's.")
 @click.option(
     "--samples-every", type=click.IntRange(1), metavar="STEPS", help="Write samples into the folder as it goes."
+)
+@click.option("--tensorboard", is_flag=True, help="Write loss and learning rate for TensorBoard into the folder.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    help="Processes that read samples ahead which lie in files [up to 4 where there are such].",
 )
 @click.option("--device", default="cpu", show_default=True, help="Torch device: cpu, cuda, cuda:1, mps, ...")
 @click.option("--restart", is_flag=True, help="Discard a checkpoint or finished model in the output folder.")
@@ -51,10 +62,13 @@ def command(
     changes: tuple[str, ...],
     start: str | None,
     extend: int | None,
+    ema: float | None,
     check: bool,
     steps: int | None,
     seed: int | None,
     samples_every: int | None,
+    tensorboard: bool,
+    workers: int | None,
     device: str,
     restart: bool,
     **parsed: Any,
@@ -67,7 +81,8 @@ def command(
 
     A run that was interrupted, by Ctrl-C or a power cut, resumes from its last checkpoint if the same command is run
     again, and ends with the same weights. --extend goes on with a finished run, whose folder RECIPE is. --from starts
-    with another model, on data that are read as its own were.
+    with another model, on data that are read as its own were. --ema writes another average of the weights of a finished
+    run, which was trained with training.ema_snapshots, as a model of its own.
 
     \b
     zoo train recipe.toml
@@ -76,12 +91,19 @@ def command(
     zoo train unet --data photos/ --resize 32 --samples-every 500
     zoo train nsf-coupling --data more.csv --from runs/people
     zoo train runs/people --extend 5000
+    zoo train runs/people --ema 0.1 -o runs/people-smooth
     """
     options = stated(**{name: parsed[name] for name in NAMES})
     if check:
         _check(app, recipe, data, options, changes, start)
         return
     _need_torch()
+    if ema is not None:
+        unused = (data, start, extend, steps, seed, samples_every, tensorboard, workers, restart, options, changes)
+        if output is None or any(map(_stated, unused)):
+            raise UsageError("--ema makes a model of a run as it was: it needs -o, and only --device besides")
+        _averaged(app, _folder_of(recipe), ema, output, device)
+        return
     from zoo.training.extending import extended
     from zoo.training.locking import locked
     from zoo.training.processes import joined
@@ -105,10 +127,20 @@ def command(
                 if processes.leads:
                     stack.enter_context(locked(folder))
                     _make_room(folder, restart=restart)
-        _run(app, settled, folder, processes, samples_every=samples_every or 0, device=device)
+        watch = {"samples_every": samples_every or 0, "tensorboard": tensorboard}
+        _run(app, settled, folder, processes, watch, workers=workers, device=device)
 
 
-def _run(app: App, recipe: Recipe, folder: Path, processes: Processes, *, samples_every: int, device: str) -> None:
+def _run(
+    app: App,
+    recipe: Recipe,
+    folder: Path,
+    processes: Processes,
+    watch: Mapping[str, object],
+    *,
+    workers: int | None,
+    device: str,
+) -> None:
     """Train a recipe into a folder, and say how it goes.
 
     Raises:
@@ -121,13 +153,14 @@ def _run(app: App, recipe: Recipe, folder: Path, processes: Processes, *, sample
     with _interruptible(once=not together) as interrupted, app.progress(recipe.name, recipe.training.steps) as update:
 
         def report(training_state: TrainingState, loss: float, validation: float | None) -> None:
-            update(training_state.step, recipe.training.steps, training_state.resumed_at)
+            shown = f"loss {loss:.4g}, learning rate {training_state.learning_rate:.2g}"
+            update(training_state.step, recipe.training.steps, training_state.resumed_at, shown)
             if validation is not None:
                 best = " (best so far)" if training_state.best_step == training_state.step else ""
                 app.say(f"step {training_state.step}: loss {loss:.4f}, validation {validation:.4f}{best}")
 
-        watched: dict[str, Any] = {"report": report, "samples_every": samples_every, "say": app.say}
-        where: dict[str, Any] = {"device": local_device(device), "processes": processes}
+        watched: dict[str, Any] = {"report": report, "say": app.say, **watch}
+        where: dict[str, Any] = {"device": local_device(device), "processes": processes, "workers": workers}
         card = train_recipe(recipe, folder, app.registry, stop=partial(bool, interrupted), **where, **watched)
         if card is None:
             interrupted.append(0)  # perhaps by a signal that has not reached this process yet
@@ -135,9 +168,7 @@ def _run(app: App, recipe: Recipe, folder: Path, processes: Processes, *, sample
         ended = f"interrupted; the checkpoint is in {folder}: run the same command to resume"
         app.say(ended)
         raise KeyboardInterrupt(ended)
-    for name, metric in card.metrics.items():
-        app.say(f"{name}: {metric['value']} {metric.get('unit', '')}".rstrip())
-    app.say(f"wrote {folder}: try `zoo export {folder} -o {folder.name}.bundle`")
+    _told(app, card, folder)
     if app.json and processes.leads:
         told = {"model": card.name, "folder": folder, "steps": recipe.training.steps, "metrics": card.metrics}
         app.emit(told)
@@ -151,6 +182,29 @@ def _finished(source: str, *, alone: bool) -> Path:
     """The folder of a run that is to go on."""
     if not alone:
         raise UsageError("--extend goes on with a run as it was: it takes no option besides --device")
+    return _folder_of(source)
+
+
+def _averaged(app: App, run: Path, length: float, output: Path, device: str) -> None:
+    """Write the average of a finished run."""
+    from zoo.training.locking import locked
+    from zoo.training.posthoc import averaged
+
+    with locked(output):
+        card = averaged(run, length, output, app.registry, device=device, say=app.say)
+    _told(app, card, output)
+    if app.json:
+        app.emit({"model": card.name, "folder": output, "length": length, "metrics": card.metrics})
+
+
+def _told(app: App, card: ModelCard, folder: Path) -> None:
+    """Say what was measured, and what to do next."""
+    for name, metric in card.metrics.items():
+        app.say(f"{name}: {metric['value']} {metric.get('unit', '')}".rstrip())
+    app.say(f"wrote {folder}: try `zoo export {folder} -o {folder.name}.bundle`")
+
+
+def _folder_of(source: str) -> Path:
     folder = Path(source)
     if not folder.is_dir():
         raise UsageError(f"{source} is not the folder of a run", hint="Name a finished run: runs/NAME.")
@@ -232,11 +286,13 @@ def _need_torch() -> None:
 def _make_room(folder: Path, *, restart: bool) -> None:
     from zoo.registry.cards import CARD_FILE
     from zoo.training import kept
-    from zoo.training.log import LOG_FILE
+    from zoo.training.log import BOARD_FOLDER, LOG_FILE
     from zoo.training.run import WEIGHTS_FILE
 
     if restart:
         kept.remove(folder)
+        for name in ("averages", BOARD_FOLDER):
+            shutil.rmtree(folder / name, ignore_errors=True)
         for name in (CARD_FILE, WEIGHTS_FILE, LOG_FILE):
             (folder / name).unlink(missing_ok=True)
     # a model beside its checkpoint was not measured completely

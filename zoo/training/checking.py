@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from zoo import records
-from zoo.errors import MissingDependencyError, UnknownNameError, ZooError
+from zoo.errors import ConfigError, MissingDependencyError, UnknownNameError, ZooError
 from zoo.files import reason_of
 from zoo.models.building import keywords
 from zoo.reading import building, finding
@@ -19,7 +19,7 @@ from zoo.reading import options as data_options
 from zoo.reading.content import Rows
 from zoo.registry import Registry
 from zoo.training.distillation import DistillationRecipe
-from zoo.training.recipe import KEEP, DataRecipe, ModelRecipe, Recipe, TrainingRecipe
+from zoo.training.recipe import DataRecipe, ModelRecipe, Recipe, TrainingRecipe
 
 _TABLES: dict[str, type] = {
     "model": ModelRecipe,
@@ -52,6 +52,8 @@ def mistakes(recipe: Path | Mapping[str, Any], registry: Registry) -> list[str]:
             problems.append(f"{name} must be a table")
         else:
             problems += _of_record(cls, table, f"{name}.")
+    if not any(problem.startswith("training") for problem in problems):
+        problems += _of_training(_table(values, "training"))
     problems += _of_model(_table(values, "model"), registry)
     problems += _of_data(_table(values, "data"), registry)
     problems += _of_distillation(_table(values, "distillation"), registry)
@@ -86,12 +88,28 @@ def _of_record(cls: Any, values: Mapping[str, Any], where: str, wanted: tuple[st
         if name not in known:
             yield f"{where}{name}: {told(UnknownNameError('key', str(name), known))}"
             continue
-        if cls is TrainingRecipe and name == "keep":  # whether it makes sense depends on another key
-            problem = told(UnknownNameError("training.keep", str(value), KEEP)) if value not in KEEP else ""
-        else:
-            problem = _of_key(cls, name, value, {each: values[each] for each in required if each in values}, where)
+        read = _ByItself if cls is TrainingRecipe else cls
+        problem = _of_key(read, name, value, {each: values[each] for each in required if each in values}, where)
         if problem:
             yield problem if problem.startswith(where.rstrip(".") or "the recipe") else f"{where}{name}: {problem}"
+
+
+@dataclasses.dataclass(frozen=True)
+class _ByItself(TrainingRecipe):
+    """Settings of which one is looked at: whether it goes with others is asked once all are right."""
+
+    def conflicts(self) -> Iterator[ConfigError]:
+        """None."""
+        return iter(())
+
+
+def _of_training(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with settings together, each of which is right by itself."""
+    try:
+        settings = records.read(_ByItself, values, "training")
+        return [told(each) for each in TrainingRecipe.conflicts(settings)]
+    except ZooError:
+        return []
 
 
 def _of_key(cls: Any, name: str, value: object, others: Mapping[str, Any], where: str) -> str:

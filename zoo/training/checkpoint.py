@@ -18,7 +18,8 @@ from torch import nn
 
 from zoo import weights
 from zoo.errors import ConfigError, WeightsError
-from zoo.training import kept
+from zoo.training import kept, optimizers
+from zoo.training.averages import PowerAverages
 from zoo.training.processes import ALONE, Processes
 
 
@@ -35,6 +36,7 @@ class TrainingState:
         processor_seconds: time that processors spent on it, of all threads together.
         machines: where, each once.
         resumed_at: steps that were done when this process began, which no checkpoint holds.
+        learning_rate: of the last step, which none holds either: it follows from the step.
     """
 
     step: int = 0
@@ -45,6 +47,7 @@ class TrainingState:
     processor_seconds: float = 0.0
     machines: list[str] = field(default_factory=list)
     resumed_at: int = 0
+    learning_rate: float = 0.0
 
 
 def save(
@@ -57,6 +60,7 @@ def save(
     training_state: TrainingState,
     recipe: dict[str, object],
     learning_rate: float,
+    averages: PowerAverages | None = None,
     processes: Processes = ALONE,
 ) -> None:
     """Write a checkpoint atomically, unless it has values that are not finite, from which a run could not resume.
@@ -70,6 +74,8 @@ def save(
     tensors = _tensors(model, average)
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{key}": value.detach() for key, value in state.items()}
+    if averages is not None:
+        tensors |= {f"averages.{name}": each for name, each in averages.tensors().items()}
     tensors |= {f"best.{name}": torch.from_numpy(array) for name, array in (best or {}).items()}
     # including values that no step checks, such as an overflowed moment of the optimizer or a buffer
     broken = sorted(name for name, each in tensors.items() if not bool(_own(each).isfinite().all()))
@@ -79,6 +85,8 @@ def save(
         what = f"{named} of the checkpoint at step {training_state.step} would not be finite"
         raise diverged(what, path, learning_rate)
     metadata = {"progress": weights.encode_json(_record(training_state)), "recipe": weights.encode_json(recipe)}
+    if counted := optimizers.counters(optimizer):
+        metadata["optimizer"] = weights.encode_json(counted)
     if kept.in_parts(path):
         from zoo.training import sharded
 
@@ -104,7 +112,7 @@ def _own(tensor: torch.Tensor) -> torch.Tensor:
 def _record(training_state: TrainingState) -> dict[str, object]:
     """The progress of a run as a checkpoint holds it."""
     record = {**vars(training_state), "best": training_state.best if np.isfinite(training_state.best) else None}
-    del record["resumed_at"]
+    del record["resumed_at"], record["learning_rate"]
     return record
 
 
@@ -112,7 +120,7 @@ def diverged(what: str, path: Path, learning_rate: float) -> ConfigError:
     """The error of a run that diverged, which says how to continue from its checkpoint."""
     saved = ""
     if path.exists():
-        step = json.loads(kept.metadata(path)["progress"])["step"]
+        step = kept.step_of(path)
         saved = (
             f", and start over with --restart. Or continue from step {step}, saved in {path}: put, for example, "
             f"changes = [{{ step = {step}, learning_rate = {learning_rate / 10:g} }}] into [training], and run the "
@@ -154,6 +162,7 @@ def load(
     average: nn.Module,
     optimizer: torch.optim.Optimizer,
     recipe: dict[str, object],
+    averages: PowerAverages | None = None,
     processes: Processes = ALONE,
 ) -> tuple[TrainingState, weights.Arrays | None]:
     """Restore a checkpoint into ``model``, ``average`` and ``optimizer``.
@@ -170,6 +179,7 @@ def load(
         training_state = TrainingState(**{**record, "best": float("inf") if record["best"] is None else record["best"]})
         training_state.resumed_at = training_state.step
         before = _until(json.loads(meta["recipe"]), training_state.step)
+        counted = json.loads(meta.get("optimizer", "[]"))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} is not a checkpoint of a training run") from error
     now = json.loads(weights.encode_json(recipe))
@@ -181,18 +191,23 @@ def load(
             hint="Choose another folder with -o, or pass --restart. Use training.changes for settings that change from "
             f"step {training_state.step} on.",
         )
-    parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "average": {}, "optimizer": {}, "best": {}}
+    parts: dict[str, dict[str, torch.Tensor]] = {
+        part: {} for part in ("model", "average", "averages", "optimizer", "best")
+    }
     for name, tensor in _read(path, model, average, optimizer, processes).items():
         part, _, rest = name.partition(".")
         parts.get(part, {})[rest] = tensor
     weights.load_tensors(model, parts["model"], source=path)
     if average is not model:
         weights.load_tensors(average, parts["average"], source=path)
+    if averages is not None:
+        averages.load(parts["averages"], path)
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in parts["optimizer"].items():
         index, _, key = name.partition(".")
         state.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    optimizers.restore(optimizer, counted)
     return training_state, {name: each.numpy() for name, each in parts["best"].items()} or None
 
 

@@ -50,7 +50,7 @@ def extended(folder: Path, steps: int, say: Callable[[str], None]) -> Recipe:
             f"{folder} does not hold the optimizer's state ({state.name}), from which a run goes on",
             hint=f"Fine-tune the model instead: zoo train RECIPE --from {folder}.",
         )
-    done = json.loads(kept.metadata(state)["progress"])["step"]
+    done = kept.step_of(state)
     if done < before.training.steps:
         raise ConfigError(
             f"the run in {folder} stopped early, at step {done:,}, and would stop again",
@@ -67,6 +67,8 @@ def differences(recipe: Recipe) -> list[str]:
         reasons.append("the learning rate of a cosine schedule depends on the number of steps, and had fallen to 0")
     if training.keep == "best" and training.steps % training.evaluate_every:
         reasons.append("it was evaluated at its last step too, and its best weights may be those")
+    if training.ema_length and training.steps % training.ema_snapshots:
+        reasons.append("averages were stored at its last step too, and what is kept is made of all that was stored")
     if recipe.distillation is not None:
         reasons.append("what a student learns may depend on the share of the steps that is done")
     return reasons

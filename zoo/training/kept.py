@@ -53,6 +53,18 @@ def metadata(path: Path) -> dict[str, str]:
     return stated
 
 
+def step_of(path: Path) -> int:
+    """How many steps were done at a checkpoint, or in a finished run.
+
+    Raises:
+        WeightsError: it is damaged.
+    """
+    try:
+        return int(json.loads(metadata(path)["progress"])["step"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path} is not a checkpoint of a training run") from error
+
+
 def begin_again(state: Path, checkpoint: Path, changes: Mapping[str, str]) -> None:
     """Write a checkpoint that is the state of a finished run but for some of its metadata."""
     stated = {**metadata(state), **changes}

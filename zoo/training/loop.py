@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,15 +17,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo import weights
+from zoo.arrays import Array
 from zoo.data import Dataset, Split, fitted
 from zoo.models.interface import GenerativeModel, Objective
-from zoo.training import checkpoint
+from zoo.training import checkpoint, feeding
+from zoo.training.averages import FOLDER, PowerAverages, reconstructed
 from zoo.training.checkpoint import TrainingState
 from zoo.training.clock import Clock
 from zoo.training.distillation import Distillation
+from zoo.training.feeding import Feed
 from zoo.training.fit import check_fit
-from zoo.training.log import LOG_FILE, Line, Log
-from zoo.training.optimizers import optimizer_of
+from zoo.training.log import BOARD_FOLDER, LOG_FILE, Line, Log
+from zoo.training.optimizers import average_of, averages, learning_rate_factor, optimizer_of
 from zoo.training.parallel import Replicas
 from zoo.training.processes import ALONE, Processes
 from zoo.training.recipe import Recipe, TrainingRecipe
@@ -67,7 +69,9 @@ def train(
     report: Reporter | None = None,
     look: Onlooker | None = None,
     stop: Callable[[], bool] = lambda: False,
+    tensorboard: bool = False,
     processes: Processes = ALONE,
+    workers: int | None = None,
 ) -> Result | None:
     """Train ``model`` on ``data`` according to ``recipe``, resuming from the checkpoint at ``path`` if there is one.
 
@@ -80,7 +84,9 @@ def train(
         report: called after each step.
         look: likewise, with the model, such as to draw samples.
         stop: called after each step; True writes a checkpoint and returns None.
+        tensorboard: write the lines of the log for TensorBoard too, beside it.
         processes: those that train the model together; each calls this function with the same arguments.
+        workers: processes that read samples ahead, see :func:`~zoo.training.feeding.workers_of`; they change no byte.
 
     Returns:
         the result, or None if stopped early.
@@ -103,38 +109,42 @@ def train(
     model.train()
     run.average.train(run.average is model)
     clock = Clock(training_state, model.device)
-    log = Log(path.with_name(LOG_FILE), training_state.step) if processes.leads else None
-    while training_state.step < settings.steps and not run.exhausted:
-        at = settings.at(training_state.step)
-        loss = _step(model, run.average, run.optimizer, data, at, training_state.step, distillation, path, run.replicas)
-        training_state.step += 1
-        last, validation = training_state.step == settings.steps, None
-        if settings.evaluate_every and (last or training_state.step % settings.evaluate_every == 0):
-            validation = run.evaluate(data, loss, distillation)
-            last = last or run.exhausted
-        if log is not None and (last or validation is not None or training_state.step % settings.log_every == 0):
-            log.add(_logged(settings, training_state.step, loss, validation))
-        clock.read()
-        if report is not None:
-            report(training_state, loss, validation)
-        if look is not None:
-            look(training_state.step, run.average)
-        stopping = processes.any(stop()) and not last
-        if stopping or last or training_state.step % settings.checkpoint_every == 0:
-            run.save()
-        if stopping:
-            return None
+    board = path.with_name(BOARD_FOLDER) if tensorboard else None
+    log = Log(path.with_name(LOG_FILE), training_state.step, board) if processes.leads else None
+    with feeding.feed_of(data.train, recipe, training_state.step, processes, workers) as feed:
+        while training_state.step < settings.steps and not run.exhausted:
+            at = settings.at(training_state.step)
+            step, parts = training_state.step, (run.replicas, feed)
+            loss = _step(model, run.average, run.optimizer, data, at, step, distillation, path, *parts)
+            training_state.learning_rate = at.learning_rate * learning_rate_factor(at, training_state.step)
+            training_state.step += 1
+            last, validation = training_state.step == settings.steps, None
+            if run.powers is not None:
+                run.powers.follow(training_state.step, last=last)
+            if settings.evaluate_every and (last or training_state.step % settings.evaluate_every == 0):
+                validation = run.evaluate(data, loss, distillation)
+                last = last or run.exhausted
+            if log is not None and (last or validation is not None or training_state.step % settings.log_every == 0):
+                log.add(_logged(training_state, loss, validation))
+            clock.read()
+            if report is not None:
+                report(training_state, loss, validation)
+            if look is not None:
+                look(training_state.step, run.average)
+            stopping = processes.any(stop()) and not last
+            if stopping or last or training_state.step % settings.checkpoint_every == 0:
+                run.save()
+            if stopping:
+                return None
     return Result(run.kept(), training_state)
 
 
-def _logged(settings: TrainingRecipe, step: int, loss: float, validation: float | None) -> Line:
+def _logged(training_state: TrainingState, loss: float, validation: float | None) -> Line:
     """What the log says of the step that was the last."""
-    at = settings.at(step - 1)
-    rate = at.learning_rate * learning_rate_factor(at, step - 1)
     return {
-        "step": step,
+        "step": training_state.step,
         "loss": loss,
-        "learning_rate": rate,
+        "learning_rate": training_state.learning_rate,
         **({} if validation is None else {"validation": validation}),
     }
 
@@ -145,12 +155,16 @@ class _Run:
     def __init__(self, model: GenerativeModel, recipe: Recipe, path: Path, processes: Processes) -> None:
         settings = recipe.training
         self.model, self.recipe, self.path, self.processes = model, recipe, path, processes
-        self.average = copy.deepcopy(model) if settings.ema else model
+        self.average = copy.deepcopy(model) if settings.ema or averages(settings) else model
         self.replicas = replicas_of(model, recipe, processes)
         if self.average is not model:
             self.replicas.take(self.average)
         self.optimizer, self.training_state = optimizer_of(model, settings), TrainingState()
         self.best: weights.Arrays | None = None
+        self.powers: PowerAverages | None = None
+        if settings.ema_snapshots:
+            snapshots = path.with_name(FOLDER)
+            self.powers = PowerAverages(model, snapshots, settings.ema_snapshots, writes=processes.leads)
         if path.exists():
             self.training_state, self.best = checkpoint.load(
                 path,
@@ -158,6 +172,7 @@ class _Run:
                 average=self.average,
                 optimizer=self.optimizer,
                 recipe=recipe.describe(),
+                averages=self.powers,
                 processes=processes,
             )
 
@@ -178,6 +193,7 @@ class _Run:
             training_state=self.training_state,
             recipe=self.recipe.describe(),
             learning_rate=self.recipe.training.at(self.training_state.step).learning_rate,
+            averages=self.powers,
             processes=self.processes,
         )
 
@@ -203,13 +219,16 @@ class _Run:
         """The weights to keep according to the recipe."""
         if self.recipe.training.keep == "best" and self.best is not None:
             return self.best
-        return self.replicas.arrays(self.average)
+        arrays = self.replicas.arrays(self.average)
+        if self.powers is not None and self.processes.leads and (length := self.recipe.training.ema_length):
+            arrays |= reconstructed(self.powers.folder, length, self.training_state.step)
+        return arrays
 
 
 def replicas_of(model: GenerativeModel, recipe: Recipe, processes: Processes) -> Replicas:
     """How the processes of a run keep its model: each a whole one, or a part of it."""
     if not recipe.training.shard:
-        return Replicas(model, processes)
+        return Replicas(model, processes, compiled=recipe.training.compile)
     from zoo.training.sharded import Shards
 
     return Shards(model, processes)
@@ -225,16 +244,18 @@ def _step(
     distillation: Distillation | None,
     path: Path,
     replicas: Replicas,
+    feed: Feed,
 ) -> float:
     processes = replicas.processes
     with step_seed(settings.seed, step):
-        indices = _indices(len(data.train.x), settings, step)
-        pieces = [each for each in np.array_split(indices, settings.accumulate) if len(each)]
+        pieces = feeding.pieces(len(data.train), settings, step)
+        count = sum(map(len, pieces))
         parts = []
         for piece in pieces:
             with processes.share(len(piece)):
-                x, condition = batch(data, data.train, piece[processes.rows(len(piece))], model)
-            parts.append((x, condition, len(piece), len(piece) / len(indices) * processes.weight(len(piece))))
+                rows = piece[processes.rows(len(piece))]
+                x, condition = batch(data, data.train, rows, model, feed.take(rows))
+            parts.append((x, condition, len(piece), len(piece) / count * processes.weight(len(piece))))
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * learning_rate_factor(settings, step)
         values = []
@@ -253,7 +274,9 @@ def _step(
                 value = value + loss.detach()
             value = processes.total(value)
             values.append(_minimise(objective, parameters, value, optimizer, settings, step, path))
-    if average is not model:
+    if averages(settings):
+        average_of(optimizer, average, model)
+    elif average is not model:
         update_average(average, model, decay=min(settings.ema, (1 + step) / (10 + step)))
     return values[0]
 
@@ -309,8 +332,8 @@ def update_average(average: torch.nn.Module, model: torch.nn.Module, *, decay: f
 
     The decay is warmed up as (1 + step)/(10 + step), so that the average forgets the initial weights.
     """
-    for a, p in zip(average.parameters(), model.parameters(), strict=True):
-        a.lerp_(p, 1.0 - decay)
+    # all in one call: one by one, the calls take longer than the arithmetic of small models
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1.0 - decay)
     for kept, buffer in zip(average.buffers(), model.buffers(), strict=True):
         kept.copy_(buffer)
 
@@ -366,12 +389,16 @@ def prepare(model: GenerativeModel, data: Dataset, *, seed: int) -> None:
         part.load_state_dict(state)
 
 
-def batch(data: Dataset, split: Split, indices: NDArray[np.int64], model: GenerativeModel) -> tuple[Tensor, Any]:
+def batch(
+    data: Dataset, split: Split, indices: NDArray[np.int64], model: GenerativeModel, samples: Array | None = None
+) -> tuple[Tensor, Any]:
     """The samples at ``indices`` as model input, dequantised when the data is discrete or rounded.
 
     Uniform noise in [0, 1) turns the distribution of integers into a density (Theis et al. 2016, section 3.1).
+    ``samples`` are those at ``indices``, if they were read before.
     """
-    x = torch.from_numpy(np.asarray(split.x[indices])).to(model.device, model.dtype)
+    samples = np.asarray(split.x[indices]) if samples is None else samples
+    x = torch.from_numpy(samples).to(model.device, model.dtype)
     if data.widths is not None:
         x = x + torch.rand_like(x) * torch.as_tensor(data.widths, dtype=x.dtype, device=x.device)
     condition = None if model.condition is None else split.condition_at(indices)
@@ -383,32 +410,6 @@ def batch(data: Dataset, split: Split, indices: NDArray[np.int64], model: Genera
     if isinstance(condition, Mapping) or condition.dtype.kind not in "iuf":
         condition = model.condition.arrays(condition, len(x))[model.condition.names[0]]
     return x, torch.from_numpy(condition).to(model.device)
-
-
-def _indices(count: int, settings: TrainingRecipe, step: int) -> NDArray[np.int64]:
-    """Indices of one batch: each epoch is a new permutation, and its incomplete last batch is dropped."""
-    size = min(settings.batch_size, count)
-    epoch, position = divmod(step, max(count // size, 1))
-    order = _order(settings.seed, epoch, count)
-    return order[position * size : (position + 1) * size]
-
-
-@lru_cache(maxsize=1)
-def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """The order of one epoch, kept for all of its steps: a permutation of a million samples outlasts a step."""
-    order = np.random.default_rng([seed, epoch]).permutation(count)
-    order.setflags(write=False)
-    return order
-
-
-def learning_rate_factor(settings: TrainingRecipe, step: int) -> float:
-    """Warm-up, then the schedule; 1 at the peak."""
-    if step < settings.warmup:
-        return (step + 1) / settings.warmup
-    if settings.schedule == "constant":
-        return 1.0
-    done = (step - settings.warmup) / max(settings.steps - settings.warmup, 1)
-    return 0.5 * (1.0 + math.cos(math.pi * done))
 
 
 class step_seed(AbstractContextManager[None]):  # noqa: N801 - reads as a statement: with step_seed(...)

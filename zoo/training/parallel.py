@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from zoo import weights
+from zoo.errors import ConfigError
 from zoo.models.interface import GenerativeModel, Objective
 from zoo.training.processes import ALONE, Processes
 
@@ -21,10 +22,15 @@ class Replicas:
     Args:
         model: the model.
         processes: those of the run.
+        compiled: whether ``torch.compile`` compiles the loss.
+
+    Raises:
+        ConfigError: a loss that cannot be compiled.
     """
 
-    def __init__(self, model: GenerativeModel, processes: Processes = ALONE) -> None:
+    def __init__(self, model: GenerativeModel, processes: Processes = ALONE, *, compiled: bool = False) -> None:
         self.model, self.processes = model, processes
+        self._compiled = _compiled(model, processes) if compiled else None
         self._replicas: list[DistributedDataParallel] = []
 
     def take(self, module: GenerativeModel) -> None:
@@ -32,6 +38,8 @@ class Replicas:
 
     def loss(self, index: int, objective: Objective) -> Callable[..., Tensor]:
         """The loss of the objective with this index, whose backward pass averages gradients over all processes."""
+        if self._compiled is not None:
+            return self._compiled
         if self.processes.size == 1:
             return objective.loss
         while len(self._replicas) <= index:
@@ -55,6 +63,37 @@ class Replicas:
     def arrays(self, module: nn.Module) -> weights.Arrays:
         """The state of the model or of its average, whole, in the process that leads."""
         return weights.state_arrays(module)
+
+
+#: parts of a loss that are compiled apart, such as the transforms of a flow, before torch gives up on more of them
+_PARTS = 64
+
+
+def _compiled(model: GenerativeModel, processes: Processes) -> Callable[..., Tensor]:
+    """The loss of a model, compiled for the shapes of its batches: it draws the numbers that it draws uncompiled.
+
+    Raises:
+        ConfigError: objectives of the model's own, or several processes.
+    """
+    import torch._dynamo
+
+    objectives = model.objectives()
+    if len(objectives) > 1 or objectives[0].loss != model.loss:
+        raise ConfigError("training.compile: the loss of a model with objectives of its own is not compiled")
+    if processes.size > 1:
+        raise ConfigError("training.compile: not with several processes")
+    loss = torch.compile(model.loss, dynamic=False, options={"fallback_random": True})
+
+    def compiled(x: Tensor, condition: Any) -> Tensor:
+        with torch._dynamo.config.patch(recompile_limit=_PARTS):
+            try:
+                value: Tensor = loss(x, condition=condition)
+            except torch._dynamo.exc.TorchDynamoException as error:
+                first = str(error).strip().splitlines()[0]
+                raise ConfigError(f"training.compile: torch cannot compile this model here: {first}") from error
+        return value
+
+    return compiled
 
 
 class _Loss(nn.Module):

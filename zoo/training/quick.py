@@ -53,6 +53,9 @@ class TrainingOptions(TypedDict, total=False):
     log_every: int
     changes: Sequence[Mapping[str, object]]
     shard: bool
+    compile: bool
+    ema_snapshots: int
+    ema_length: float
 
 
 def train(

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,15 +42,20 @@ from zoo.training.distillation import DistillationRecipe
 PRECISIONS = ("float32", "bfloat16")
 SCHEDULES = ("cosine", "constant")
 KEEP = ("last", "best")
-#: the optimizers of torch.optim, by the names of recipes
+#: the optimizers, by the names of recipes: modules and classes
 OPTIMIZERS = {
-    "adamw": "AdamW",
-    "adam": "Adam",
-    "radam": "RAdam",
-    "nadam": "NAdam",
-    "adafactor": "Adafactor",
-    "sgd": "SGD",
+    "adamw": "torch.optim:AdamW",
+    "adam": "torch.optim:Adam",
+    "radam": "torch.optim:RAdam",
+    "nadam": "torch.optim:NAdam",
+    "adafactor": "torch.optim:Adafactor",
+    "sgd": "torch.optim:SGD",
+    "lion": "pytorch_optimizer:Lion",
+    "muon": "pytorch_optimizer:Muon",
+    "schedule-free": "pytorch_optimizer:ScheduleFreeAdamW",
 }
+#: the one that needs no schedule, and averages the weights itself
+SCHEDULE_FREE = "schedule-free"
 
 
 #: those that compute number by number, and so with parts of parameters (``training.shard``)
@@ -147,10 +152,15 @@ class TrainingRecipe:
         precision: ``"bfloat16"`` computes the forward pass in mixed precision; weights stay float32.
         evaluate_every: steps between evaluations on the validation split; 0 for none.
         checkpoint_every: steps between checkpoints.
-        optimizer: ``"adamw"``, or another of :data:`OPTIMIZERS`, by torch.
+        optimizer: ``"adamw"``, or another of :data:`OPTIMIZERS`; ``"schedule-free"`` is AdamW with an average of the
+            weights, which is kept, instead of a schedule.
         accumulate: parts of each batch whose gradients are added up, one after another, to save memory.
         patience: evaluations in a row without a lower validation loss after which the run ends; 0 for none.
         shard: whether each process of a run keeps a part of each parameter, as do checkpoints, or the whole model.
+        compile: whether the loss is compiled by ``torch.compile``.
+        ema_snapshots: steps between snapshots of two averages of the weights, of which one of any length can be made
+            afterwards, see :mod:`zoo.training.averages`; 0 for none.
+        ema_length: of the average of them that is kept, relative to the run; 0 to keep what ``ema`` says.
         log_every: steps between lines of ``log.jsonl``; evaluations and the last step have one too.
         keep: weights of the ``"last"`` step, or of the ``"best"`` evaluation.
         changes: changes of settings at later steps, in order. A checkpoint from before a change belongs to the same
@@ -177,6 +187,9 @@ class TrainingRecipe:
     patience: int = field(default=0, metadata=records.OMITTED)
     log_every: int = field(default=10, metadata=records.OMITTED)
     shard: bool = field(default=False, metadata=records.OMITTED)
+    compile: bool = field(default=False, metadata=records.OMITTED)
+    ema_snapshots: int = field(default=0, metadata=records.OMITTED)
+    ema_length: float = field(default=0.0, metadata=records.OMITTED)
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -192,8 +205,11 @@ class TrainingRecipe:
             "evaluate_every": self.evaluate_every >= 0,
             "checkpoint_every": self.checkpoint_every >= 1,
             "log_every": self.log_every >= 1,
-            "accumulate": 1 <= self.accumulate <= self.batch_size,
+            "accumulate": self.accumulate >= 1,
             "patience": self.patience >= 0,
+            "ema_snapshots": self.ema_snapshots >= 0,
+            # beyond it the average is flatter than one over all steps alike
+            "ema_length": 0 <= self.ema_length <= 0.28,
             "betas": len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas),
         }
         for name, good in checks.items():
@@ -203,20 +219,41 @@ class TrainingRecipe:
         for name, known in names:
             if getattr(self, name) not in known:
                 raise UnknownNameError(f"training.{name}", str(getattr(self, name)), known)
-        if self.keep == "best" and not self.evaluate_every:
-            raise ConfigError('training.keep = "best" needs training.evaluate_every')
-        if self.shard and self.optimizer not in SHARDABLE:
-            raise ConfigError(
-                f'training.shard: the optimizer "{self.optimizer}" needs whole parameters',
-                hint=f"Those that take parts are {', '.join(SHARDABLE)}.",
-            )
-        if self.patience and not self.evaluate_every:
-            raise ConfigError("training.patience needs training.evaluate_every")
+        self._check_together()
         steps = [change.step for change in self.changes]
         if steps != sorted(set(steps)):
             raise ConfigError(f"training.changes are at the steps {steps}, which must increase")
         for change in self.changes:
             dataclasses.replace(self, changes=(), **change.settings())  # type: ignore[arg-type]
+
+    def _check_together(self) -> None:
+        """Refuse settings that do not go together."""
+        for conflict in self.conflicts():
+            raise conflict
+
+    def conflicts(self) -> Iterator[ConfigError]:
+        """What is wrong with settings together that are right by themselves, one error each."""
+        if self.accumulate > self.batch_size:
+            yield ConfigError(f"training.accumulate = {self.accumulate} is more than training.batch_size")
+        if self.keep == "best" and not self.evaluate_every:
+            yield ConfigError('training.keep = "best" needs training.evaluate_every')
+        if self.patience and not self.evaluate_every:
+            yield ConfigError("training.patience needs training.evaluate_every")
+        if self.optimizer == SCHEDULE_FREE and (self.schedule != "constant" or self.ema):
+            yield ConfigError(
+                f'training.optimizer = "{SCHEDULE_FREE}" averages the weights instead of a schedule',
+                hint='Set training.schedule = "constant" and training.ema = 0.',
+            )
+        if self.ema_length and (not self.ema_snapshots or self.keep == "best"):
+            yield ConfigError('training.ema_length needs training.ema_snapshots and training.keep = "last"')
+        if self.shard and self.optimizer not in SHARDABLE:
+            yield ConfigError(
+                f'training.shard: the optimizer "{self.optimizer}" needs whole parameters',
+                hint=f"Those that take parts are {', '.join(SHARDABLE)}.",
+            )
+        for name in ("compile", "ema_snapshots"):
+            if self.shard and getattr(self, name):
+                yield ConfigError(f"training.shard: training.{name} needs whole parameters")
 
     def at(self, step: int) -> TrainingRecipe:
         """The settings after ``step`` completed steps, with the changes up to there applied."""
@@ -239,8 +276,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse tables that do not go together."""
-        if self.training.shard and self.distillation is not None:
-            raise ConfigError("training.shard: a distillation needs whole models")
+        for name in ("shard", "compile", "ema_snapshots"):
+            if getattr(self.training, name) and self.distillation is not None:
+                raise ConfigError(f"training.{name}: not for a distillation")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object], *, source: str = "recipe") -> Recipe:

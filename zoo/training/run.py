@@ -98,9 +98,11 @@ def train_recipe(
     device: str = "cpu",
     report: Reporter | None = None,
     samples_every: int = 0,
+    tensorboard: bool = False,
     say: Callable[[str], None] = lambda text: None,
     stop: Callable[[], bool] = lambda: False,
     processes: Processes | None = None,
+    workers: int | None = None,
 ) -> ModelCard | None:
     """Train and write a model folder, resuming from its checkpoint if there is one.
 
@@ -112,9 +114,11 @@ def train_recipe(
         device: torch device.
         report: called after each step.
         samples_every: steps between files of samples in the folder ``samples``; 0 for none.
+        tensorboard: write what the log has for TensorBoard too, into the folder ``tensorboard``.
         say: receives progress messages, one line each.
         stop: called after each step; True writes a checkpoint and returns None.
         processes: those that train the model together, in a folder that each can read; None for this one alone.
+        workers: processes that read samples ahead, see :func:`~zoo.training.feeding.workers_of`; they change no byte.
 
     Returns:
         the card of the finished model, or None if stopped early.
@@ -124,8 +128,8 @@ def train_recipe(
     from zoo.training.sketching import Sketches
 
     processes = processes or ALONE
-    recipe, source, data = (recipe, *loaded) if loaded is not None else _loaded(recipe, registry, say)
-    model = _initial_model(recipe, registry, device=device, say=say)
+    recipe, source, data = (recipe, *loaded) if loaded is not None else load_all(recipe, registry, say)
+    model = initial_model(recipe, registry, device=device, say=say)
     data = fitted(data, model.event_shape, model.length)
     parameters = sum(p.numel() for p in model.parameters())
     say(
@@ -144,6 +148,7 @@ def train_recipe(
     draws = samples_every and (processes.leads or recipe.training.shard)
     look = Sketches(folder, data, samples_every, processes.leads).draw if draws else None
     watched: dict[str, Any] = {"report": report, "look": look, "stop": stop}
+    watched |= {"tensorboard": tensorboard, "workers": workers}
     result = loop.train(model, data, recipe, checkpoint, distillation=distillation, processes=processes, **watched)
     if result is None:
         return None
@@ -151,23 +156,57 @@ def train_recipe(
     if not processes.leads:
         return card
     if processes.size > 1 and recipe.training.shard:
-        model = _initial_model(recipe, registry, device=device, say=lambda text: None)  # a whole one
+        model = initial_model(recipe, registry, device=device, say=lambda text: None)  # a whole one
     if (state := result.training_state).step < recipe.training.steps:
         say(f"stopped at step {state.step:,}: the validation loss has not fallen since step {state.best_step:,}")
-    weights.load_into(model, result.arrays, source="the trained model")
-    model.eval()
-    # from here on the model is complete, even if measuring it fails
     card = replace(card, training=effort_of(state))
-    card = _write_folder(folder, card, result.arrays)
-    card = _measured(card, folder, lambda: measure(model, data, recipe, distillation=distillation, say=say))
+    card = complete(folder, card, result.arrays, model, data, recipe, distillation=distillation, say=say)
     kept.keep_state(checkpoint)
     if distillation is not None:
         distillation.finish(folder)
     return card
 
 
-def _loaded(recipe: Recipe, registry: Registry, say: Callable[[str], None]) -> tuple[Recipe, DataSource, Dataset]:
-    """The data that a recipe names, and the recipe with what they determine."""
+def complete(
+    folder: Path,
+    card: ModelCard,
+    arrays: Mapping[str, Array],
+    model: GenerativeModel,
+    data: Dataset,
+    recipe: Recipe,
+    *,
+    distillation: Distillation | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> ModelCard:
+    """Write the folder of a trained model: weights, card, and what is measured on the test split.
+
+    Args:
+        folder: to write, created if missing.
+        card: of the model, without its weights and metrics.
+        arrays: the weights, which ``model`` gets too.
+        model: that of the recipe.
+        data: the data.
+        recipe: the run.
+        distillation: that of the recipe.
+        say: receives progress messages, one line each.
+
+    Returns:
+        the card as it was written.
+    """
+    _make(folder)
+    weights.load_into(model, arrays, source="the trained model")
+    model.eval()
+    # from here on the model is complete, even if measuring it fails
+    card = _write_folder(folder, card, arrays)
+    return _measured(card, folder, lambda: measure(model, data, recipe, distillation=distillation, say=say))
+
+
+def load_all(recipe: Recipe, registry: Registry, say: Callable[[str], None]) -> tuple[Recipe, DataSource, Dataset]:
+    """The data that a recipe names, and the recipe with what they determine.
+
+    Raises:
+        DataError, ConfigError, PluginError: as of :func:`zoo.training.data.data_of`.
+    """
     wanted = beginning(recipe, registry)
     source, data, described = data_of(recipe.data, registry, say, wanted=wanted)
     recipe = replace(recipe, data=described)
@@ -184,8 +223,13 @@ def _make(folder: Path) -> None:
         raise OutputError(f"cannot write {folder}: {error.strerror}") from error
 
 
-def _initial_model(recipe: Recipe, registry: Registry, *, device: str, say: Callable[[str], None]) -> GenerativeModel:
-    """The model of a recipe with its initial weights, on its device."""
+def initial_model(recipe: Recipe, registry: Registry, *, device: str, say: Callable[[str], None]) -> GenerativeModel:
+    """The model of a recipe with its initial weights, on its device.
+
+    Raises:
+        UsageError: there is no such device.
+        ConfigError: a model that cannot be built, or whose parts do not fit.
+    """
     import torch
 
     with torch.random.fork_rng():

@@ -116,8 +116,12 @@ class ResidualBlock(nn.Module):
         h = self.conv2(self.dropout(self.activation(h)))
         if self.conv_shortcut is not None:
             x = self.conv_shortcut(x)
-        result: Tensor = (x + h) / self.output_scale
-        return result
+        return _scaled(x + h, self.output_scale)
+
+
+def _scaled(x: Tensor, scale: float) -> Tensor:
+    """``x / scale``, for which nothing is computed where the scale is 1."""
+    return x if scale == 1.0 else x / scale
 
 
 def _halved(x: Tensor) -> Tensor:
@@ -159,10 +163,10 @@ class SelfAttention(nn.Module):
             layer(pixels).reshape(-1, h * w, self.heads, self.size).transpose(1, 2)
             for layer in (self.to_q, self.to_k, self.to_v)
         )
-        weights = torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(self.size), dim=-1)
+        # the queries, which are fewer numbers than the products, of which there is one for each two pixels
+        weights = torch.softmax((q / math.sqrt(self.size)) @ k.transpose(-1, -2), dim=-1)
         attended = (weights @ v).transpose(1, 2).reshape(-1, h * w, self.heads * self.size)
-        result: Tensor = (x + self.to_out[0](attended).transpose(1, 2).reshape(-1, c, h, w)) / self.output_scale
-        return result
+        return _scaled(x + self.to_out[0](attended).transpose(1, 2).reshape(-1, c, h, w), self.output_scale)
 
 
 class Downsample(nn.Module):

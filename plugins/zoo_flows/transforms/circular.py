@@ -51,7 +51,7 @@ class CircularMap(Map):
 
     def _rotation_and_knots(self, parameters: Tensor) -> tuple[Tensor, rational_quadratic.Knots]:
         rotation, spline = torch.split(parameters, [1, self.count - 1])
-        return rotation, rational_quadratic.circular_knots(spline.movedim(0, -1), bins=self.bins, bound=math.pi)
+        return rotation, rational_quadratic.circular_knots(spline, bins=self.bins, bound=math.pi)
 
 
 def wrapped(angle: Tensor) -> Tensor:

@@ -38,4 +38,5 @@ class ElementwiseSpline(Transform):
         return x, log_slope.sum(1)
 
     def _knots(self) -> rational_quadratic.Knots:
-        return rational_quadratic.knots(self.parameters_of_splines, bins=self.bins, bound=self.bound)
+        parameters = self.parameters_of_splines.T.unsqueeze(1)  # the same for all rows
+        return rational_quadratic.knots(parameters, bins=self.bins, bound=self.bound)

@@ -136,4 +136,4 @@ class SplineMap(Map):
         return x.unsqueeze(0), log_slope.unsqueeze(0)
 
     def _knots(self, parameters: Tensor) -> rational_quadratic.Knots:
-        return rational_quadratic.knots(parameters.movedim(0, -1), bins=self.bins, bound=self.bound)
+        return rational_quadratic.knots(parameters, bins=self.bins, bound=self.bound)

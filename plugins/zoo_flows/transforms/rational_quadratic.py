@@ -13,6 +13,9 @@ precision, so neither a check nor a clamp is needed.
 Made to be traced and to survive float32: the input is clamped into [-B, B] first, so that no bin ever sees a value
 outside it; the bin is chosen by comparing with the knots, a sum over one-hot choices instead of a search or a gather;
 logits are limited softly, so that bins and slopes differ by at most a factor 1000; ``where`` puts the tails in last.
+
+And made to be trained: bins stand along the first axes, so that whatever goes over them goes over whole rows of memory,
+and x, y and derivatives are computed together, in as few operations as there are.
 """
 
 from __future__ import annotations
@@ -22,24 +25,27 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 #: log of the largest ratio between the widths of two bins, and of the largest derivative at a knot
 _LOG_LIMIT = math.log(1e3)
 
 
 class Knots(NamedTuple):
-    """A spline in each element of ``[...]``.
+    """A spline in each element of ``[...]``. Of each knot x, y and the derivative stand along the first axis.
 
     Attributes:
-        x: ``[..., K + 1]``, increasing from -bound to bound exactly.
-        y: likewise.
-        derivatives: ``[..., K + 1]``, positive, 1 at both ends.
+        inner: ``[3, K - 1, ...]``, of the knots inside, whose x and y increase, with positive derivatives.
+        ends: ``[3, 2, ...]``, of the first and the last knot.
     """
 
-    x: Tensor
-    y: Tensor
-    derivatives: Tensor
+    inner: Tensor
+    ends: Tensor
+
+    @property
+    def whole(self) -> Tensor:
+        """``[3, K + 1, ...]``: all knots, in order."""
+        first, last = (self.ends[:, i : i + 1].expand(3, 1, *self.inner.shape[2:]) for i in (0, 1))
+        return torch.cat([first, self.inner, last], dim=1)
 
 
 def parameter_count(bins: int) -> int:
@@ -48,10 +54,12 @@ def parameter_count(bins: int) -> int:
 
 
 def knots(parameters: Tensor, *, bins: int, bound: float) -> Knots:
-    """Unconstrained ``parameters`` ``[..., 3·bins - 1]`` to knots; zeros give the identity."""
-    widths, heights, derivatives = torch.split(parameters, [bins, bins, bins - 1], dim=-1)
-    inner = torch.exp(_limited(derivatives, _LOG_LIMIT))
-    return Knots(_positions(widths, bound), _positions(heights, bound), F.pad(inner, (1, 1), value=1.0))
+    """Unconstrained ``parameters`` ``[3·bins - 1, ...]`` to knots with derivatives 1 at both ends; zeros give the
+    identity."""
+    positions, slopes = _positive(parameters, bins, bound)
+    ends = parameters.new_tensor([[-bound, bound], [-bound, bound], [1.0, 1.0]])
+    ends = ends.reshape(3, 2, *[1] * (parameters.ndim - 1))
+    return Knots(torch.cat([positions, slopes.unsqueeze(0)]), ends)
 
 
 def circular_parameter_count(bins: int) -> int:
@@ -60,25 +68,30 @@ def circular_parameter_count(bins: int) -> int:
 
 
 def circular_knots(parameters: Tensor, *, bins: int, bound: float) -> Knots:
-    """``parameters`` ``[..., 3·bins]`` to the knots of a spline of the circle (Rezende et al. 2020, arXiv:2002.02428).
+    """``parameters`` ``[3·bins, ...]`` to the knots of a spline of the circle (Rezende et al. 2020, arXiv:2002.02428).
 
     The ends of [-bound, bound] are one point, so the derivatives there are equal; zeros give the identity.
     """
-    widths, heights, derivatives = torch.split(parameters, [bins, bins, bins], dim=-1)
-    slopes = torch.exp(_limited(derivatives, _LOG_LIMIT))
-    return Knots(_positions(widths, bound), _positions(heights, bound), torch.cat([slopes, slopes[..., :1]], dim=-1))
+    positions, slopes = _positive(parameters, bins, bound)
+    end, inner = torch.split(slopes, [1, bins - 1])
+    edges = torch.stack([torch.full_like(end, -bound), torch.full_like(end, bound)], dim=1)
+    ends = torch.cat([edges, edges, torch.stack([end, end], dim=1)])
+    return Knots(torch.cat([positions, inner.unsqueeze(0)]), ends)
 
 
-def _positions(logits: Tensor, bound: float) -> Tensor:
-    sizes = torch.softmax(_limited(logits, _LOG_LIMIT / 2), dim=-1)
-    inner = bound * (2.0 * torch.cumsum(sizes, dim=-1)[..., :-1] - 1.0)
+def _positive(parameters: Tensor, bins: int, bound: float) -> tuple[Tensor, Tensor]:
+    """x and y of the knots inside, ``[2, K - 1, ...]``, and the derivatives, as many as parameters are left."""
+    count = parameters.shape[0] - 2 * bins
+    # u for small u, approaching ± the limit for large
+    inverse_limits = parameters.new_tensor([2.0 / _LOG_LIMIT] * (2 * bins) + [1.0 / _LOG_LIMIT] * count)
+    inverse_limits = inverse_limits.reshape(-1, *[1] * (parameters.ndim - 1))
+    parameters = parameters.contiguous()
+    positive = torch.exp(parameters / (1.0 + parameters.abs() * inverse_limits))
+    sizes, slopes = torch.split(positive, [2 * bins, count])
+    # a softmax whose sums are the last of the sums so far; of limited numbers it needs no maximum
+    sums = torch.cumsum(torch.unflatten(sizes, 0, (2, bins)), dim=1)
     # the ends are set, not summed: they must be exact
-    return F.pad(F.pad(inner, (1, 0), value=-bound), (0, 1), value=bound)
-
-
-def _limited(u: Tensor, limit: float) -> Tensor:
-    """``u`` for small u, approaching ±limit for large."""
-    return u / (1.0 + u.abs() / limit)
+    return 2.0 * bound * (sums[:, :-1] / sums[:, -1:]) - bound, slopes
 
 
 def spline(x: Tensor, knots: Knots, *, bound: float, tails: bool = True) -> tuple[Tensor, Tensor]:
@@ -86,7 +99,7 @@ def spline(x: Tensor, knots: Knots, *, bound: float, tails: bool = True) -> tupl
 
     Args:
         x: ``[...]``, any real numbers.
-        knots: of each element.
+        knots: of each element; axes along which they are shared have length 1.
         bound: the spline acts on [-bound, bound].
         tails: go on outside as the identity; without tails there is nothing outside, as on a circle.
 
@@ -94,8 +107,7 @@ def spline(x: Tensor, knots: Knots, *, bound: float, tails: bool = True) -> tupl
         y and log dy/dx, both ``[...]``.
     """
     inside = x.clamp(-bound, bound)
-    chosen = _bin(inside, knots.x)
-    x0, y0, w, h, d0, d1 = _in_bin(knots, chosen)
+    x0, y0, w, h, d0, d1 = _in_bin(inside, knots, 0)
     xi = ((inside - x0) / w).clamp(0.0, 1.0)
     s = h / w
     rest = xi * (1.0 - xi)
@@ -107,8 +119,7 @@ def spline(x: Tensor, knots: Knots, *, bound: float, tails: bool = True) -> tupl
 def inverse_spline(y: Tensor, knots: Knots, *, bound: float, tails: bool = True) -> tuple[Tensor, Tensor]:
     """The inverse of :func:`spline`: x and log dx/dy."""
     inside = y.clamp(-bound, bound)
-    chosen = _bin(inside, knots.y)
-    x0, y0, w, h, d0, d1 = _in_bin(knots, chosen)
+    x0, y0, w, h, d0, d1 = _in_bin(inside, knots, 1)
     eta = ((inside - y0) / h).clamp(0.0, 1.0)
     s = h / w
     b = d0 - eta * (d0 + d1 - 2.0 * s)
@@ -122,18 +133,21 @@ def inverse_spline(y: Tensor, knots: Knots, *, bound: float, tails: bool = True)
     return _with_tails(y, x, log_slope, bound) if tails else (x, log_slope)
 
 
-def _bin(value: Tensor, positions: Tensor) -> Tensor:
-    """One-hot ``[..., K]``: the bin that each value, inside the outer positions, lies in."""
-    above = (value.unsqueeze(-1) >= positions[..., 1:-1]).to(value.dtype)
+def _in_bin(value: Tensor, knots: Knots, of: int) -> tuple[Tensor, ...]:
+    """The bin that each value ``[...]``, inside the outer knots, lies in by x (0) or y (1).
+
+    Returns:
+        x and y at its left, its width and height, and the derivatives at its ends, ``[...]`` each.
+    """
+    inner, ends = knots
+    above = (value >= inner[of]).to(value.dtype)
     # 1 as far as the value's bin, 0 after it: a bin is where that falls
-    return F.pad(above, (1, 0), value=1.0) - F.pad(above, (0, 1), value=0.0)
-
-
-def _in_bin(knots: Knots, chosen: Tensor) -> tuple[Tensor, ...]:
-    """x and y at the left of the chosen bin, its width and height, and the derivatives at its ends."""
-    x, y, d = knots
-    values = (x[..., :-1], y[..., :-1], x[..., 1:] - x[..., :-1], y[..., 1:] - y[..., :-1], d[..., :-1], d[..., 1:])
-    return tuple((chosen * value).sum(-1) for value in values)
+    one, none = torch.ones_like(above[:1]), torch.zeros_like(above[:1])
+    chosen = torch.cat([one, above]) - torch.cat([above, none])
+    left = (chosen[1:] * inner).sum(1) + chosen[0] * ends[:, 0]
+    right = (chosen[:-1] * inner).sum(1) + chosen[-1] * ends[:, 1]
+    (x0, y0, d0), (x1, y1, d1) = left.unbind(), right.unbind()
+    return x0, y0, x1 - x0, y1 - y0, d0, d1
 
 
 def _log_slope(xi: Tensor, s: Tensor, d0: Tensor, d1: Tensor) -> Tensor:
