@@ -134,7 +134,7 @@ def test_metrics_are_chosen_by_name_and_without_names_all_but_those_that_two_plu
 
 def test_the_built_in_metrics_come_through_the_hook():
     registry = Registry([plugin for plugin in discover(allowed=[]) if plugin.record.builtin])
-    expected = ["auroc", "c2st", "calibration", "classifier", "copying", "distance", "efficacy", "features", "fidelity"]
+    expected = ["auroc", "c2st", "calibration", "categories", "classifier", "copying", "distance", "efficacy", "features", "fidelity"]
     expected += ["likelihood", "maze", "predictive", "reconstruction", "reference-posterior", "table", "tarp", "text"]
     expected += ["variational-bound"]
     assert [metric.name for metric in chosen_metrics(registry)] == expected

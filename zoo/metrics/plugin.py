@@ -69,6 +69,12 @@ _METRICS = (
         "posterior:predictive",
         "whether a simulator, of --simulator, makes of posteriors what was observed",
     ),
+    _metric(
+        "categories",
+        "categories:category_agreement",
+        "whether the category of a sampled row is in keeping with its other columns",
+        "sklearn",
+    ),
     _metric("efficacy", "efficacy:efficacy", "how well columns are predicted after learning from samples", "sklearn"),
     _metric("auroc", "outliers:auroc", "whether the density tells other data, of --against, from test data"),
 )
