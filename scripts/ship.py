@@ -96,7 +96,7 @@ def measure(
     evaluation = Evaluation(model=runtime.load(folder), data=data, samples=samples)
     # what is exact and quick is scored whole
     evaluation.scored = scored if evaluation.integrates else None
-    names = ["table", "efficacy", "category", "text", "reconstruction", "calibration"]
+    names = ["table", "efficacy", "categories", "text", "reconstruction", "calibration"]
     names += [each for each in OF_DATA if usable(registry, each)]
     if card.family != "flow" or card.condition is not None:
         names = ["classifier", *names]

@@ -1,6 +1,8 @@
-"""Whether the categories of sampled rows belong to their other columns."""
+"""Whether the category of a sampled row of a table is in keeping with its other columns, as real rows have them."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,67 +18,65 @@ _TREES = 200
 
 
 def category_agreement(evaluation: Evaluation) -> Metrics:
-    """``category_agreement``: how often a classifier of real rows gives the category of a sampled one.
+    """``category_agreement``: the share of samples whose category a random forest of real rows predicts.
 
-    A random forest that was trained on real rows, those for validation among them, predicts a category from the other
-    columns: the one that the data set names in ``extra["target"]``, else the last. Beside it the share of held-out
-    rows, which perfect samples have.
-
-    Empty for other data, for conditional models, and where what the data set names is no category.
+    The column is the one that the data set names in ``extra["target"]``, else the last of categories. The forest learns
+    it from the other columns of the rows for training and validation; beside the share of samples is that of held-out
+    rows. Empty for other data, for conditional models, and for tables where that column holds no categories.
 
     Raises:
         DataError: the data set names a column that it does not have.
     """
-    data, table = evaluation.data, evaluation.data.modality
+    data, table, drawn = evaluation.data, evaluation.data.modality, evaluation.drawn
     if not isinstance(table, Table) or evaluation.model.condition is not None or len(table.columns) < 2:
         return {}
     column = target(table, data.extra.get("target"))
-    if evaluation.drawn is None or column is None:
+    if drawn is None or not table.columns[column].values:
         return {}
-    drawn, train, validation, test = (
-        values(x, table) for x in (evaluation.drawn.x, *(split.x for split in (data.train, data.validation, data.test)))
+    samples, train, validation, test = (
+        values(x, table) for x in (drawn.x, *(split.x for split in (data.train, data.validation, data.test)))
     )
     real, name = np.concatenate([train, validation]), table.columns[column].name
-    agreement = scored(real, drawn, column, evaluation.seed)
+    agreement = accuracy(real, samples, column, evaluation.seed)
     return {
         "category_agreement": {
             "value": round(agreement, 4),
-            "standard_error": round(float(np.sqrt(agreement * (1 - agreement) / len(drawn))), 4),
-            "of_held_out_rows": round(scored(real, test, column, evaluation.seed), 4),
+            "standard_error": round(float(np.sqrt(agreement * (1 - agreement) / len(samples))), 4),
+            "of_held_out_rows": round(accuracy(real, test, column, evaluation.seed), 4),
             "of": f"samples whose {name} is what a random forest trained on real rows says of their other columns",
             "column": name,
-            "samples": len(drawn),
+            "samples": len(samples),
             "held_out_rows": len(test),
         }
     }
 
 
-def target(table: Table, named: object = None) -> int | None:
-    """The place of the category that is predicted: that of this name, else the last one; None if it is none.
+def target(table: Table, named: object = None) -> int:
+    """The place of the column that is predicted: the one of this name, else the last of categories, else the last.
 
     Raises:
         DataError: there is no column of this name.
     """
     names = [column.name for column in table.columns]
-    if named is not None and named not in names:
-        raise DataError(f"the target {named!r} is none of the columns {', '.join(names)}")
-    categories = [place for place, column in enumerate(table.columns) if column.values]
     if named is not None:
-        categories = [place for place in categories if names[place] == named]
-    return categories[-1] if categories else None
+        if named not in names:
+            raise DataError(f"the target {named!r} is none of the columns {', '.join(names)}")
+        return names.index(str(named))
+    categories = [place for place, column in enumerate(table.columns) if column.values]
+    return categories[-1] if categories else len(names) - 1
 
 
-def scored(train: Rows, test: Rows, column: int, seed: int) -> float:
-    """The accuracy on ``test`` of a forest that learnt from ``train`` to predict a column of categories.
+def accuracy(train: Rows, test: Rows, column: int, seed: int) -> float:
+    """Share of the rows ``test`` whose category a forest that learnt from ``train`` predicts.
 
     Args:
         train: ``[n, columns]``.
         test: ``[m, columns]``.
-        column: its place.
+        column: the place of the category.
         seed: of the forest.
     """
     from sklearn.ensemble import RandomForestClassifier
 
-    forest = RandomForestClassifier(_TREES, random_state=seed)
+    forest: Any = RandomForestClassifier(_TREES, random_state=seed % 2**32)
     forest.fit(np.delete(train, column, 1), train[:, column])
     return float(forest.score(np.delete(test, column, 1), test[:, column]))

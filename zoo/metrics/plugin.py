@@ -69,13 +69,13 @@ _METRICS = (
         "posterior:predictive",
         "whether a simulator, of --simulator, makes of posteriors what was observed",
     ),
-    _metric("efficacy", "efficacy:efficacy", "how well columns are predicted after learning from samples", "sklearn"),
     _metric(
-        "category",
+        "categories",
         "categories:category_agreement",
-        "whether a classifier of real rows agrees with the category of sampled ones",
+        "whether the category of a sampled row is in keeping with its other columns",
         "sklearn",
     ),
+    _metric("efficacy", "efficacy:efficacy", "how well columns are predicted after learning from samples", "sklearn"),
     _metric("auroc", "outliers:auroc", "whether the density tells other data, of --against, from test data"),
 )
 
