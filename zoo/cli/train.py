@@ -95,7 +95,9 @@ def command(
     if ema is not None:
         unused = (data, start, extend, steps, seed, samples_every, tensorboard, restart, options, changes)
         if output is None or any(map(_stated, unused)):
-            raise UsageError("--ema makes a model of a run as it was: it needs -o, and takes no option besides --device")
+            raise UsageError(
+                "--ema makes a model of a run as it was: it needs -o, and takes no option besides --device"
+            )
         _averaged(app, _folder_of(recipe), ema, output, device)
         return
     from zoo.training.extending import extended

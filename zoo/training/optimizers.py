@@ -46,13 +46,13 @@ def optimizer_of(model: nn.Module, settings: TrainingRecipe) -> torch.optim.Opti
 def _class_of(name: str) -> type[Any]:
     module, _, attribute = OPTIMIZERS[name].partition(":")
     try:
-        found: type[Any] = getattr(import_module(module), attribute)
+        cls: type[Any] = getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
         if error.name != module:
             raise
         package = module.replace("_", "-")
         raise MissingDependencyError(package, f"train with the optimizer {name}", extra="optimizers") from error
-    return found
+    return cls
 
 
 def _matrices_and_others(model: nn.Module, settings: TrainingRecipe) -> list[dict[str, Any]]:
