@@ -28,7 +28,7 @@ from zoo.data import Dataset
 from zoo.metrics.density import held_out_density
 from zoo.models import building
 from zoo.registry import Registry
-from zoo.training import loop
+from zoo.training import feeding, loop
 from zoo.training.data import load_data
 from zoo.training.recipe import Recipe
 
@@ -120,7 +120,7 @@ def zuko_nll(data: Dataset, recipe: Recipe) -> NDArray[np.float64] | None:
         optimizer = torch.optim.Adam(flow.parameters(), lr=1e-3)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
         for step in range(settings.steps):
-            chosen = loop._indices(len(train), settings, step)
+            chosen = feeding.indices_of(len(train), settings, step)
             loss = -flow().log_prob(train[torch.from_numpy(chosen)]).mean()
             optimizer.zero_grad()
             loss.backward()

@@ -36,7 +36,6 @@ class Case:
         uniform: whether its noise is uniform in (0, 1).
         one_way: whether the library cannot go back: ``score`` then takes noise, and gives data and their log-densities.
         trained: with contexts or without them, whether its weights are trained rather than moved.
-        steps: of the training.
         precise: whether the reference is the library's own function in float64, which its float32 is far from.
         draw: from (model, count, context [CONTEXT] or None) to samples of a library that takes no noise; None for
             others.
@@ -51,7 +50,6 @@ class Case:
     uniform: bool = False
     one_way: bool = False
     trained: tuple[bool, ...] = ()
-    steps: int = STEPS
     precise: bool = False
     draw: Callable[[Any, int, Tensor | None], Tensor] | None = None
 
@@ -70,7 +68,7 @@ class Case:
         assert self.score is not None
         model, generator = self.fresh(context).train(), torch.Generator().manual_seed(1)
         optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)
-        for _ in range(self.steps):
+        for _ in range(STEPS):
             x, c = _bent(BATCH, context, generator)
             loss = -self.score(model, x, c).mean()
             optimizer.zero_grad()
@@ -190,8 +188,6 @@ ZUKO = (
             _zuko_score,
             uniform=name == "NCSF",
             trained=_TRAINED.get(name, ()),
-            # after more, its slopes change within the steps by which a proof takes the Jacobian of a bisection
-            steps=150 if name == "SOSPF" else STEPS,
             precise=name == "GF",
         )
         for name, options in _CLASSES.items()

@@ -109,7 +109,7 @@ def main() -> None:
 def train(steps: int, output: Path) -> None:
     """Train the judge on the emoji of all splits, both styles and all captions."""
     emoji = Emoji()
-    judge = _judge(emoji)
+    judge = judge_of(emoji)
     optimizer = torch.optim.AdamW(judge.parameters(), lr=1e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
     random = np.random.default_rng(0)
@@ -134,11 +134,11 @@ def train(steps: int, output: Path) -> None:
 def real() -> None:
     """What the judge says of real pictures, and how near those of held-out labels are to pictures of training."""
     emoji = Emoji()
-    judge = _judge(emoji, JUDGE)
+    judge = judge_of(emoji, JUDGE)
     for name, chosen in (("training", emoji.train), ("held-out", emoji.test)):
         places = np.flatnonzero(chosen)
         for style, pictures in zip(STYLES, emoji.pictures, strict=True):
-            share = np.mean(_named(judge, emoji, pictures[places], places))
+            share = np.mean(named(judge, emoji, pictures[places], places))
             near = _nearest(emoji, pictures[places])[0] if name == "held-out" else None
             told = "" if near is None else f", nearest of training {np.median(near):.0f} levels away (median)"
             click.echo(f"real pictures of {name} labels, {style}: {share:.1%} right{told}")
@@ -153,13 +153,13 @@ def real() -> None:
 def score(source: Path, labels: int, guidance: float | None, steps: int | None, into: Path | None) -> None:
     """How many pictures of a model are named by the label that it was given, and how many are copies."""
     emoji = Emoji()
-    judge, sample = _judge(emoji, JUDGE), sampler(source, guidance, steps)
+    judge, sample = judge_of(emoji, JUDGE), sampler(source, guidance, steps)
     metrics: dict[str, dict[str, object]] = {}
     for name, chosen in (("training", emoji.train), ("held-out", emoji.test)):
         places = np.random.default_rng(0).permutation(np.flatnonzero(chosen))[:labels]
         for i, style in enumerate(STYLES):
             x = sample([emoji.labels[place] for place in places], style, 1 + i)
-            right = _named(judge, emoji, x, places)
+            right = named(judge, emoji, x, places)
             error = np.sqrt(right.mean() * (1 - right.mean()) / len(right))
             distance, nearest = _nearest(emoji, x)
             own = np.mean(nearest == places)
@@ -170,8 +170,8 @@ def score(source: Path, labels: int, guidance: float | None, steps: int | None, 
             )
             of = f"{name} labels in the style of {style}"
             what = f"{name.replace('-', '_')}_labels_{style}"
-            metrics[what] = _stated(right, f"{of}, the right one of {_CANDIDATES}, by a judge")
-            metrics[f"copies_{what}"] = _stated(distance < _COPY, f"{of}, within {_COPY} levels of a training picture")
+            metrics[what] = stated(right, f"{of}, the right one of {_CANDIDATES}, by a judge")
+            metrics[f"copies_{what}"] = stated(distance < _COPY, f"{of}, within {_COPY} levels of a training picture")
     if into is not None:
         card = ModelCard.from_folder(into)
         card = replace(card, metrics={**card.metrics, **metrics})
@@ -179,7 +179,7 @@ def score(source: Path, labels: int, guidance: float | None, steps: int | None, 
         write_text(into / CARD_FILE, card.to_json())
 
 
-def _stated(is_so: NDArray[np.bool_], of: str) -> dict[str, object]:
+def stated(is_so: NDArray[np.bool_], of: str) -> dict[str, object]:
     """A share as a card has it."""
     share = float(is_so.mean())
     error = float(np.sqrt(share * (1 - share) / len(is_so)))
@@ -235,7 +235,7 @@ def _of_checkpoint(path: Path) -> Any:
     return model.eval()
 
 
-def _judge(emoji: Emoji, path: Path | None = None) -> Judge:
+def judge_of(emoji: Emoji, path: Path | None = None) -> Judge:
     """A judge of the words of all captions, with its weights or with those to begin with."""
     texts = [" ".join([label_of(each), *tags_of(each)]) for each in emoji.listed]
     torch.manual_seed(0)
@@ -264,7 +264,7 @@ def _disturbed(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _named(judge: Judge, emoji: Emoji, x: NDArray[Any], places: NDArray[np.int64]) -> NDArray[np.bool_]:
+def named(judge: Judge, emoji: Emoji, x: NDArray[Any], places: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether each picture is named by its own label."""
     pictures = judge.of_pictures(torch.from_numpy(np.asarray(x, np.float32)))
     texts = judge.of_texts(emoji.labels)

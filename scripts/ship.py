@@ -96,7 +96,7 @@ def measure(
     evaluation = Evaluation(model=runtime.load(folder), data=data, samples=samples)
     # what is exact and quick is scored whole
     evaluation.scored = scored if evaluation.integrates else None
-    names = ["table", "text", "calibration", *(each for each in OF_DATA if usable(registry, each))]
+    names = ["table", "text", "reconstruction", "calibration", *(each for each in OF_DATA if usable(registry, each))]
     if card.family != "flow" or card.condition is not None:
         names = ["classifier", *names]
     if card.family != "flow":

@@ -105,6 +105,10 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         _publish(temporary, path, replace=replace)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
+    except OutputError as error:  # of a file in the folder, whose own name nobody knows
+        if str(temporary) not in str(error):
+            raise
+        raise OutputError(str(error).replace(str(temporary), str(path)), hint=error.hint) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

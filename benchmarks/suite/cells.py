@@ -27,6 +27,10 @@ MODELS = (
     "moons-nsf",
     "pinwheel-realnvp",
     "moons-rectified-flow",
+    "emoji-text",
+    "maze-policy",
+    "slcp-posterior",
+    "two-moons-posterior",
     "circles-maf",
     "mnist-unet-consistency",
     "spoken-digits-unet1d",
@@ -76,8 +80,8 @@ class Cell:
 def planned(sections: Sequence[str] | None = None, *, quick: bool = False) -> list[Cell]:
     """The cells of some sections, or of all, in order; with ``quick`` only a few of each section."""
     # the goals need the limits and the start, and the first models matter most
-    order = [_limits(), _start(), _sampling(MODELS[:4]), _variants(), _flows(), _runtimes(), _diffusers()]
-    order += [_exports(), _conditions(), _scaling(), _sampling(MODELS[4:]), _memory()]
+    order = [_limits(), _start(), _sampling(MODELS[:3]), _variants(), _flows(), _runtimes(), _diffusers()]
+    order += [_exports(), _conditions(), _scaling(), _sampling(MODELS[3:]), _memory()]
     cells = [cell for group in order for cell in group]
     chosen = [cell for cell in cells if sections is None or cell.section in sections]
     return [cell for cell in chosen if cell.quick or not quick]

@@ -14,11 +14,14 @@ from gpu_run import models as gpu_models
 from gpu_run.cells import COMPILED, EAGER, Cell
 from gpu_run.engines import PyTorch
 
+from zoo import weights
 from zoo.benchmarking import TURN, Stepping, seconds_of, stepping
+from zoo.bundle import GOLDEN
 from zoo.models import building
 from zoo.models.sources import Source, resolve
 from zoo.registry import installed
 from zoo.runtime import BundledModel, load
+from zoo.runtime.check import grouped
 
 #: without tuning, which takes minutes, and for any batch
 COMPILING = {"dynamic": None}
@@ -56,9 +59,24 @@ def loaded(name: str, threads: int = 1) -> Loaded:
     bundle = load(source.bundle, "cpu", threads, samplers=installed().samplers())
     model = building.load(installed(), source).eval().requires_grad_(False)
     program = bundle.manifest.sampling
-    options = {"guidance": 1.0} if program.stepped and bundle.condition is not None else {}
+    options: dict[str, Any] = {"guidance": 1.0} if program.stepped and bundle.condition is not None else {}
+    if bundle.condition is not None and bundle.condition.required:
+        options["condition"] = _observed(bundle)
     described = gpu_models.Model(name, program.graph, source.card.architecture, shipped=name)
     return Loaded(source, model, bundle, options, described, {})
+
+
+def _observed(bundle: BundledModel) -> Any:
+    """The condition of the first sample among a bundle's golden values, for models that sample under one only."""
+    cases = grouped(weights.read(bundle.bundle.file(GOLDEN)))
+    case = next(each for each in cases.values() if each.subject == "program:sample")
+    rows = {name: value[0] for name, value in case.inputs.items() if name.partition("/")[0] == "condition"}
+    assert bundle.condition is not None
+    if "condition" in rows:
+        return rows["condition"]
+    parts = {name.partition("/")[2]: value for name, value in rows.items()}
+    lengths = {part.name: int(parts[part.mask].sum()) for part in bundle.condition.parts if part.mask in parts}
+    return {part.name: parts[part.name][: lengths.get(part.name)] for part in bundle.condition.parts}
 
 
 def bare(shipped: Loaded, engine: str) -> Any:

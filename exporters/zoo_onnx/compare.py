@@ -11,6 +11,7 @@ from zoo.arrays import Array
 from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.errors import ProofError
 from zoo_onnx.flips import Flips
+from zoo_onnx.nearer import Nearer
 
 #: how far rounding may take a float32 program from float64, in multiples of the effect of one last bit: every operation
 #: rounds, where the measure moves inputs and weights alone. On inputs at which a deep Glow loses three digits, PyTorch
@@ -66,6 +67,8 @@ class Comparison:
         self.judged: dict[str, Judged] = {}
         #: symbols that rounding drew differently
         self.flips = Flips()
+        #: graph -> the noise that was taken nearer, to where float32 has digits
+        self.nearer: dict[str, Nearer] = {}
 
     def check(
         self,

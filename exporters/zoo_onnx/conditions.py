@@ -20,13 +20,12 @@ from zoo.programs import Programs
 from zoo.programs.conditioning import ROWS
 from zoo_onnx.inputs import Inputs
 from zoo_onnx.reference import Feeds
+from zoo_onnx.sizes import ONE_ROW
 
 #: a graph in float64, by name
 Run = Callable[[str, Feeds], Mapping[str, NDArray[np.float64]]]
 #: numbers of conditions, of entries of tokens and sequences, and of entries of additional padding
 _ROWS, _LENGTH, _MORE = 2, 3, 4
-#: of symbolic sizes of a step; others are as there are conditions
-_SIZES = {"slots": 1, "columns": 2, "evaluations": 1}
 
 
 def check_conditions(model: GenerativeModel, programs: Programs, inputs: Inputs, run: Run) -> None:
@@ -72,7 +71,7 @@ def _check_masks(
             taken = [port for port in graph.inputs if port.name in ports]
             if not taken or graph.name == encoder:
                 continue
-            sizes = {d: _SIZES.get(d, _ROWS) for port in graph.inputs for d in port.shape if isinstance(d, str)}
+            sizes = {d: ONE_ROW.get(d, _ROWS) for port in graph.inputs for d in port.shape if isinstance(d, str)}
             row = inputs.ordinary(graph, {**sizes, **dict.fromkeys(map(str, names), _LENGTH)})
             results = [
                 run(graph.name, {**row, **{port.name: _led(each[port.name], len(port.shape)) for port in taken}})

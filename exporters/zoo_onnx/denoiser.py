@@ -1,6 +1,7 @@
 """Whether the graphs of a diffusion compute what its programs assume, checked in float64 and in PyTorch alone.
 
-The step of a table is [x, h] ← M·[x, h, D], x ← x + s·noise (:mod:`zoo.samplers.table`); the likelihood takes the same
+The step of a table is [x, h] ← M·[x, h, D], x ← x + s·noise (:mod:`zoo.samplers.table`), and where
+there is a second column for D, it is D before the bound; the likelihood takes the same
 D and probe·∂D/∂x·probe (:mod:`zoo.likelihood`). So both graphs must compute the same D at the same time, the state
 must move as the row says, and the trace must match finite differences of D. A decoder must invert its encoder.
 """
@@ -17,10 +18,11 @@ from zoo.bundle.differences import TOLERANCE, relative_difference
 from zoo.errors import ProofError
 from zoo.models.interface import GenerativeModel
 from zoo.paths import GaussianPath, path_from
-from zoo.programs import Graph, Integrate, Iterate, Program, Programs
+from zoo.programs import WIDE_COLUMNS, Graph, Integrate, Iterate, Program, Programs
 from zoo.samplers.table import FREE
 from zoo_onnx.inputs import Inputs
 from zoo_onnx.reference import Feeds
+from zoo_onnx.sizes import ONE_ROW
 
 #: a graph in float64, by name
 Run = Callable[[str, Feeds], Mapping[str, Float64Array]]
@@ -99,8 +101,7 @@ def _check_alike(sample: Iterate, score: Integrate) -> None:
 
 def _check_step(graph: Graph, inputs: Inputs, run: Run, t: float) -> tuple[Float64Array, Feeds, Float64Array]:
     """The state, the rest of the row and D, having checked that the graph moves the state as its row says."""
-    sizes = {"batch": _BATCH, "slots": 1, "columns": 2, "evaluations": 1}
-    row = inputs.ordinary(graph, sizes, time=t)
+    row = inputs.ordinary(graph, {"batch": _BATCH, **ONE_ROW}, time=t)
     state = graph.inputs[0].name
     row |= {
         "clip": np.array(FREE, np.float32),
@@ -120,7 +121,41 @@ def _check_step(graph: Graph, inputs: Inputs, run: Run, t: float) -> tuple[Float
             f"by {_apart(outputs['next_state'][0], moved):.2g}",
             hint="zoo.samplers.table specifies what a row does.",
         )
+    if any(WIDE_COLUMNS in port.shape for port in graph.inputs):
+        _check_columns(graph, run, row, d, t)
     return x, row, d
+
+
+def _check_columns(graph: Graph, run: Run, row: Feeds, d: Float64Array, t: float) -> None:
+    """Refuse a graph whose second column for D is not D before the bound, with known parts mixed in like the first."""
+    # which some numbers exceed, none of them hidden by the mask
+    bound = np.float32(np.abs(d).max() / 2)
+    random = np.random.default_rng(0)
+    known, mask = random.standard_normal(d.shape), random.uniform(0.25, 1, d.shape)
+    row = {
+        **row,
+        "matrix": np.array([[0.3, 0.5, 0.7]], np.float32),
+        "clip": np.array(bound, np.float32),
+        "known": known.astype(np.float32),
+        "mask": mask.astype(np.float32),
+    }
+    outputs = run(graph.name, row)
+    mixed = row["mask"].astype(np.float64), ((1 - row["mask"]) * row["known"]).astype(np.float64)
+    clipped, unclipped = (mixed[0] * each + mixed[1] for each in (np.clip(d, -bound, bound), d))
+    if relative_difference(outputs["denoised"], clipped, 1.0) > TOLERANCE:
+        raise ProofError(
+            f"graph {graph.name} does not give mask·clip(D) + (1 - mask)·known as denoised, at t = {t:g}: it is off by "
+            f"{_apart(outputs['denoised'], clipped):.2g}"
+        )
+    a, b, c = row["matrix"][0].astype(np.float64)
+    x = row[graph.inputs[0].name][0].astype(np.float64)
+    moved = a * x + b * clipped + c * unclipped + float(row["noise_scale"]) * row["noise"].astype(np.float64)
+    if relative_difference(outputs["next_state"][0], moved, 1.0) > TOLERANCE:
+        raise ProofError(
+            f"graph {graph.name} does not move the state as a row with two columns for D says, M·[x, D, D unclipped] + "
+            f"s·noise, at t = {t:g}: it is off by {_apart(outputs['next_state'][0], moved):.2g}",
+            hint="zoo.samplers.table specifies what a row does; unclipped_column=False says that there is one column.",
+        )
 
 
 def _check_divergence(

@@ -3,9 +3,10 @@
 A model that samples by x = T(z) from z ~ N(0, I) has the density log p(T(z)) = log N(z) - log |det ∂T/∂z| wherever T
 is a bijection (Papamakarios et al. 2021, eq. 1). So the determinant is computed independently, from T alone:
 
-
 - for up to :data:`EXACT_SIZE` numbers, from the full Jacobian by central differences, whose determinant has one sign
-  everywhere if T is a bijection;
+  everywhere if T is a bijection. A sampler that searches for its result makes stairs of T: where ``to_noise`` leads
+  back to the noise, as near as the search came, the Jacobian is that of ``to_noise``, and elsewhere one by differences
+  over steps that suit the point;
 - for more, the full Jacobian would cost more than the rest of the proof. If the model has ``to_noise`` and
   ``to_data``, each must invert the other, with opposite log-determinants, which cannot detect an error that both
   share.
@@ -26,7 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -50,6 +51,10 @@ _ROWS, _MOST_POINTS = 256, 64  # evaluations of all Jacobians together, two for 
 #: splines
 _STEP, _OTHER_STEP = 1e-7, 1e-6
 _DOUBT = 0.01  # nats per number, the most that is allowed for that
+#: steps of the differences of a sampler that searches, in units of its resolution; a point takes what suits it best
+_LADDER = (1e1, 1e2, 1e3, 1e4, 1e5)
+#: resolutions by which a result may be off that several searches find, one in what another found
+_OFF = 10.0
 #: for the estimate of a mass: draws, and the allowed error besides
 _DRAWS, _SLACK = 1024, 0.1
 _MOST = 64  # dimensions beyond which draws around samples are useless
@@ -139,31 +144,106 @@ def check_density(
 def _by_jacobian(
     model: GenerativeModel, draw: Call, score: Call, shape: tuple[int, ...], condition: Conditions
 ) -> Finding:
-    points = max(1, min(_MOST_POINTS, _ROWS // (2 * math.prod(shape))))
+    size = math.prod(shape)
+    points = max(1, min(_MOST_POINTS, _ROWS // (2 * size)))
     z = torch.from_numpy(noise.normal(_SEED, points, shape)).double()
     conditions = _cycled(condition, points)
     x = draw(z, conditions)
     scored = score(x, conditions)
-    # a sampler that searches for its result is a staircase, which wider steps see as a slope
-    steps = (_STEP, _OTHER_STEP) if not model.resolution else (1e3 * model.resolution, 1e4 * model.resolution)
-    signs, volumes = _log_dets(draw, z, conditions, steps[0])
-    if bool((signs > 0).any() and (signs < 0).any()):
+    error = model.density_error(x, _received(model, conditions))
+    if model.resolution:
+        kept, volume = _searched(model, draw, z, x, conditions)
+        z, scored, error, conditions = z[kept], scored[kept], error[kept], _some(conditions, kept)
+    else:
+        volume = _stepped(draw, z, conditions, scored)
+    if bool((volume.signs > 0).any() and (volume.signs < 0).any()):
         raise ProofError(
             "sampling is not a bijection, which log_prob takes it for: the determinant of its Jacobian has both signs, "
             "so several noises give the same sample",
             hint="Let inverse be increasing in each number of noise, or declare density = 'none'.",
         )
-    base = log_normal(z)
-    size, allowed = math.prod(shape), torch.zeros_like(scored)
-    if bool(((scored - base + volumes).abs() > TOLERANCE).any()):
-        _, others = _log_dets(draw, z, conditions, steps[1])
-        allowed = (2 * (volumes - others).abs()).clamp(max=_DOUBT * size) + model.density_error(
-            x, _received(model, conditions)
-        )
-    finding = _compared(scored, base, volumes, allowed=allowed, size=size)
+    finding = _compared(scored, log_normal(z), volume.logs, allowed=volume.doubt + error, size=size)
     # a model that integrates an equation comes back as exactly as its steps let it
-    undone(model, z, conditions, slack=float(model.density_error(x, _received(model, conditions)).max()))
+    undone(model, z, conditions, slack=float(error.max()))
     return finding
+
+
+class _Volumes(NamedTuple):
+    """The volumes that sampling makes of small ones around some noises, ``[n]`` each.
+
+    Attributes:
+        signs: of det ∂T/∂z.
+        logs: log |det ∂T/∂z|.
+        doubt: how far the logarithms, or the noise, may be from the exact ones, in nats.
+    """
+
+    signs: Tensor
+    logs: Tensor
+    doubt: Tensor
+
+
+def _stepped(draw: Call, z: Tensor, conditions: Conditions, scored: Tensor) -> _Volumes:
+    """The volumes of a sampler that computes its result; in doubt by what steps of another length change, where
+    ``scored`` differs, since steps may cross knots of splines."""
+    signs, logs = _log_dets(draw, z, conditions, _STEP)
+    doubt = torch.zeros_like(scored)
+    if bool(((scored - log_normal(z) + logs).abs() > TOLERANCE).any()):
+        _, others = _log_dets(draw, z, conditions, _OTHER_STEP)
+        doubt = (2 * (logs - others).abs()).clamp(max=_DOUBT * z[0].numel())
+    return _Volumes(signs, logs, doubt)
+
+
+def _searched(
+    model: GenerativeModel, draw: Call, z: Tensor, x: Tensor, conditions: Conditions
+) -> tuple[Tensor, _Volumes]:
+    """The volumes of a sampler that searches for its result: which noises they are of, and what they are.
+
+    Where ``to_noise`` leads back to the noise, as near as the search came, they are those of ``to_noise``, which does
+    not search. Elsewhere they are found by differences of samples.
+    """
+    size = z[0].numel()
+    known, volume = _led_back(model, z, x, conditions)
+    others = torch.nonzero(~known).flatten()[: max(1, _ROWS // (2 * size * len(_LADDER)))]
+    if len(others):
+        found = _by_ladder(draw, z[others], _some(conditions, others), model.resolution)
+        for every, some in zip(volume, found, strict=True):
+            every[others] = some
+    kept = torch.cat([torch.nonzero(known).flatten(), others])
+    signs, logs, doubt = (each[kept] for each in volume)
+    return kept, _Volumes(signs, logs, doubt.clamp(max=_DOUBT * size))
+
+
+def _led_back(model: GenerativeModel, z: Tensor, x: Tensor, conditions: Conditions) -> tuple[Tensor, _Volumes]:
+    """Where ``to_noise`` leads from samples to their noise, and the volumes there; nowhere for a model without it."""
+    to_noise, nothing = getattr(model, "to_noise", None), torch.zeros_like(z.flatten(1)[:, 0])
+    if to_noise is None:
+        return nothing.bool(), _Volumes(nothing.clone(), nothing.clone(), nothing.clone())
+
+    def back(value: Tensor, conditions: Conditions) -> Tensor:
+        noise: Tensor = to_noise(value, _received(model, conditions))[0]
+        return noise
+
+    jacobians = _jacobians(back, x, conditions, _STEP)
+    # as far as a sample that is off by what the search leaves comes back from its noise
+    reach = _OFF * model.resolution * jacobians.abs().sum(1)
+    restored = back(x, conditions)
+    known = ((restored - z).abs().flatten(1) <= reach + TOLERANCE * (1 + z.abs().flatten(1))).all(1)
+    signs, logs = torch.linalg.slogdet(jacobians)
+    return known, _Volumes(signs, -logs, (log_normal(restored) - log_normal(z)).abs())
+
+
+def _by_ladder(draw: Call, z: Tensor, conditions: Conditions, resolution: float) -> _Volumes:
+    """Volumes by differences over steps of several lengths.
+
+    A search makes stairs of what it finds: short steps see their edges, and over long ones the slope changes. Each
+    noise takes the step whose volume is nearest to those of the next shorter and the next longer one.
+    """
+    each = [_log_dets(draw, z, conditions, factor * resolution) for factor in _LADDER]
+    signs, logs = (torch.stack(parts) for parts in zip(*each, strict=True))
+    apart = (logs[1:] - logs[:-1]).abs().nan_to_num(math.inf)
+    doubt, best = torch.maximum(apart[1:], apart[:-1]).min(0)
+    place = (best + 1).unsqueeze(0)
+    return _Volumes(signs.gather(0, place)[0], logs.gather(0, place)[0], 2 * doubt)
 
 
 def undone(model: GenerativeModel, z: Tensor, condition: Conditions, *, slack: float) -> Finding | None:
@@ -201,7 +281,8 @@ def _compared(scored: Tensor, base: Tensor, volumes: Tensor, *, allowed: Tensor,
     expected = base - volumes
     difference = scored - expected
     limit = TOLERANCE * (size + expected.abs()) + allowed.to(expected)
-    if bool(((difference.abs() <= limit) | (scored == expected)).all()):
+    # no limit that is infinite itself: where sampling presses noise flat, no density is the expected one
+    if bool(((difference.abs() <= limit) & expected.isfinite() | (scored == expected)).all()):
         return Finding("jacobian", len(scored), float(difference.abs().max()), 0.0)
     worst = int((difference.abs() - limit).nan_to_num(math.inf).argmax())
     raise ProofError(
@@ -229,14 +310,19 @@ def _likeness(difference: Tensor, volumes: Tensor, size: int, limit: Tensor) -> 
 
 
 def _log_dets(draw: Call, z: Tensor, condition: Conditions, step: float) -> tuple[Tensor, Tensor]:
-    """Signs of det ∂T/∂z and log |det ∂T/∂z| ``[n]``, by central differences along every axis of all points at once."""
+    """Signs of det ∂T/∂z and log |det ∂T/∂z| ``[n]``, by central differences."""
+    signs, volumes = torch.linalg.slogdet(_jacobians(draw, z, condition, step))
+    return signs, volumes
+
+
+def _jacobians(draw: Call, z: Tensor, condition: Conditions, step: float) -> Tensor:
+    """∂T/∂z ``[n, size of z, size of T]``, by central differences along every axis of all points at once."""
     n, size = len(z), z[0].numel()
     steps = step * torch.eye(size, dtype=z.dtype).reshape(size, *z.shape[1:])
     moved = torch.stack([z.unsqueeze(1) + steps, z.unsqueeze(1) - steps], 1).flatten(0, 2)
     conditions = {name: each.repeat_interleave(2 * size, 0) for name, each in condition.items()}
     x = draw(moved, conditions).reshape(n, 2, size, -1)
-    signs, volumes = torch.linalg.slogdet((x[:, 0] - x[:, 1]) / (2 * step))
-    return signs, volumes
+    return (x[:, 0] - x[:, 1]) / (2 * step)
 
 
 def _of_examples(model: GenerativeModel, score: Call, condition: Mapping[str, Array]) -> Finding | None:
@@ -402,7 +488,7 @@ def log_normal(z: Tensor) -> Tensor:
     return log_normals(z.flatten(1))
 
 
-def _some(conditions: Conditions, samples: slice) -> Conditions:
+def _some(conditions: Conditions, samples: slice | Tensor) -> Conditions:
     return {name: each[samples] for name, each in conditions.items()}
 
 

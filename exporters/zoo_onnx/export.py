@@ -190,6 +190,8 @@ def _prove(plan: Plan, bundle: _Written, itself: Proof, stages: _Stages) -> _Pro
             stages.begin("proving the fused run")
             proof.fused(plan.draft.table)
     stages.say(proof.comparison.flips.told())
+    for name, each in proof.comparison.nearer.items():
+        stages.say(each.said(name))
     return _Proven(bundle, proof)
 
 

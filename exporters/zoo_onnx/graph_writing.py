@@ -19,6 +19,7 @@ from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo.programs.ports import Dim, Port
 from zoo_onnx.alike import TensorsAsInputs, float_tensors, kind
 from zoo_onnx.build import Builder, Operand
+from zoo_onnx.cheaper import cheaper
 from zoo_onnx.portable import portable
 from zoo_onnx.sizes import traced_sizes
 from zoo_onnx.torch_exporter import tidied
@@ -60,6 +61,7 @@ def write(graph: Graph, way: str, opset: int) -> ir.Model:
         result.name, result.type, result.shape = port.name, ir.TensorType(_TYPES[port.dtype]), ir.Shape(port.shape)
         results.append(result)
     model = ir.Model(builder.graph(inputs, results, graph.name, opset), ir_version=10)
+    cheaper(model)
     portable(model)
     common.RemoveUnusedNodesPass()(model)
     return model
@@ -83,6 +85,7 @@ def compose(graph: Graph, opset: int) -> ir.Model:
         result.type, result.shape = ir.TensorType(_TYPES[port.dtype]), ir.Shape(port.shape)
     model = ir.Model(builder.graph(inputs, results, graph.name, opset), ir_version=10)
     tidied(model)
+    cheaper(model)
     portable(model)
     clean(model)
     name(model, graph)

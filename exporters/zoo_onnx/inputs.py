@@ -16,13 +16,14 @@ from zoo.arrays import Array
 from zoo.likelihood.ode import evaluations
 from zoo.models.interface import GenerativeModel
 from zoo.noise import Distribution
-from zoo.programs import Graph, Program, Programs
+from zoo.programs import MARGIN, WIDE_COLUMNS, Graph, Program, Programs
 from zoo.programs.conditioning import ROWS
 from zoo.programs.ports import Port
 from zoo_onnx import budget
 from zoo_onnx.budget import Cost, cost
 from zoo_onnx.parts import Parts, first, one_alone
 from zoo_onnx.reference import call
+from zoo_onnx.sizes import ONE_ROW
 
 Feeds = dict[str, Array]
 Sizes = Mapping[str, int]
@@ -43,6 +44,8 @@ _ENDS = {
 _LONGEST = 2
 #: the least steps of whole runs of costly models: of samples, and of densities at batches of 1 and 2, and of others
 _SAMPLING, _SCORING, _SCORING_MANY = 2, 2, 1
+#: a bound on D relative to the usual one that many numbers exceed
+_BITING = np.float32(0.1)
 #: more steps than any run has
 _ANY = 1 << 30
 #: steps of a run that draws plausible data
@@ -163,8 +166,7 @@ class Inputs:
         if name not in self._counted:
             graph = next(graph for graph in self.programs.graphs if graph.name == name)
             sizes = {d: 1 for port in graph.inputs for d in port.shape if isinstance(d, str)}
-            if "columns" in sizes:
-                sizes["columns"] = sizes["slots"] + 1
+            sizes |= {name: size for name, size in ONE_ROW.items() if name in sizes}
             with self.aside():
                 feeds = self.ordinary(graph, sizes)
             self._counted[name] = cost(partial(call, graph, feeds))
@@ -179,27 +181,35 @@ class Inputs:
         finally:
             self._random.bit_generator.state = state
 
-    def ordinary(self, graph: Graph, sizes: Sizes, *, time: float | None = None) -> Feeds:
+    def ordinary(
+        self, graph: Graph, sizes: Sizes, *, time: float | None = None, conditions: Feeds | None = None
+    ) -> Feeds:
         """Random inputs like those of programs.
 
         Args:
             graph: the graph.
             sizes: of the symbolic dimensions.
             time: path time of a diffusion's step, in [0, 1]; None draws it.
+            conditions: the inputs that are named parts, or what they are encoded as; None draws and encodes them.
         """
         t = float(self._random.uniform(0.05, 0.95)) if time is None else time
-        conditions = self._conditions_of(graph, sizes)
+        conditions = self._conditions_of(graph, sizes) if conditions is None else conditions
         others = [port for port in graph.inputs if port.name not in conditions]
         drawn = {port.name: self._port(graph, port, _shape(port, sizes), t) for port in others}
+        if "slots" in sizes and sizes.get(WIDE_COLUMNS) == sizes["slots"] + 2:
+            # small, so that D differs before and after it
+            drawn["clip"] = drawn["clip"] * _BITING
         return {port.name: {**conditions, **drawn}[port.name] for port in graph.inputs}
 
     def extremes(self, graph: Graph, sizes: Sizes) -> Iterator[tuple[str, Feeds]]:
-        """The description of each case, and its inputs."""
+        """The description of each case, and its inputs; all have the same named parts, which are encoded once."""
+        role = self._roles.get(graph.name)
+        stepped = role is not None and role.row(0.5) is not None
+        conditions = None if stepped or graph.name == self._encoder else self._conditions_of(graph, sizes)
         for i, make in enumerate(graph.extremes):
             extreme = {name: np.asarray(array) for name, array in make(sizes.get("batch", 1)).items()}
-            yield f"extreme {i + 1} of the model", {**self.ordinary(graph, sizes), **extreme}
-        role = self._roles.get(graph.name)
-        if role is not None and role.row(0.5) is not None:
+            yield f"extreme {i + 1} of the model", {**self.ordinary(graph, sizes, conditions=conditions), **extreme}
+        if stepped:
             yield from self._extreme_times(graph, sizes)
             return
         if graph.name == self._encoder:
@@ -211,16 +221,24 @@ class Inputs:
         if any(each.distribution != "normal" for each in noises):
             floats = [p for p in floats if p.name not in {e.name for e in noises if e.distribution != "normal"}]
             for end, what in enumerate(("least", "largest")):
-                feeds = self.ordinary(graph, sizes)
+                feeds = self.ordinary(graph, sizes, conditions=conditions)
                 ends = {e.name: np.full_like(feeds[e.name], _ENDS[e.distribution][end]) for e in noises}
                 yield f"noise at its {what}", {**feeds, **ends}
         for factor in (0, 3, 10):
-            feeds = self.ordinary(graph, sizes)
+            feeds = self.ordinary(graph, sizes, conditions=conditions)
             scaled = {p.name: feeds[p.name] * np.float32(factor) for p in floats}
             yield f"inputs times {factor}", {**feeds, **scaled}
         for value in (-30.0, -8.0, 8.0, 30.0):
-            feeds = self.ordinary(graph, sizes)
+            feeds = self.ordinary(graph, sizes, conditions=conditions)
             yield f"inputs of {value:g}", {**feeds, **{p.name: np.full_like(feeds[p.name], value) for p in floats}}
+
+    def normals(self, graph: Graph) -> tuple[str, ...]:
+        """The inputs of a graph that are the noise of a program that samples in one call, if all of it is normal."""
+        role = self._roles.get(graph.name)
+        if role is None or role.scores or role.stepped or MARGIN in (port.name for port in graph.outputs):
+            return ()
+        noises = role.noises({graph.name: graph})
+        return tuple(each.name for each in noises) if all(e.distribution == "normal" for e in noises) else ()
 
     def _extreme_times(self, graph: Graph, sizes: Sizes) -> Iterator[tuple[str, Feeds]]:
         """Both ends of a path, with states of every second sample times 8: of even ones first, then of odd ones."""

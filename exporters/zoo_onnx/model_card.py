@@ -151,6 +151,7 @@ def _proof(proof: Mapping[str, Any]) -> str:
         + _table(("", "difference"), rows)
         + _budget(proof.get("most_steps", {}), proof.get("most_samples"))
         + _judged(proof.get("judged_by_float64", {}))
+        + "".join(f"\n\n{_nearer(_text(name), each)}" for name, each in proof.get("nearer", {}).items())
         + _flipped(proof.get("symbols"))
         + _density(proof.get("density"))
     )
@@ -179,6 +180,15 @@ def _judged(judged: Mapping[str, Any]) -> str:
         "\n\nFurther apart, where the model amplifies rounding, and let through since both are as near to float64 as "
         "moving inputs and weights by their last bits allows:\n\n"
         + _table(("", "worst", "off float64", "PyTorch off float64", "allowed"), rows)
+    )
+
+
+def _nearer(graph: str, nearer: Mapping[str, Any]) -> str:
+    """Noise that was taken nearer, in words."""
+    return (
+        f"Noise of graph {graph} beyond what is drawn, of ten deviations or all of thirty, is amplified until PyTorch "
+        f"itself is off by {nearer['pytorch']:.1e}; {nearer['cases']} cases were compared with less of it, down to "
+        f"{nearer['share']:g} times, where float32 has digits."
     )
 
 

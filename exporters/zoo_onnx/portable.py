@@ -28,6 +28,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from zoo_onnx.rewriting import constant, replace
+
 _WHOLE = (ir.DataType.INT32, ir.DataType.INT64)
 #: operators that give sizes of a tensor, and operators that compute sizes from sizes
 _SIZES = ("Shape", "Size")
@@ -51,11 +53,12 @@ def portable(model: ir.Model) -> None:
 def _by_matrix(graph: ir.Graph, node: ir.Node) -> None:
     """MatMul(a, v) as Squeeze(MatMul(a, Unsqueeze(v)))."""
     a, vector = node.inputs
-    first, last = _axis(graph, f"{node.name}.first", 1), _axis(graph, f"{node.name}.last", -1)
+    first = constant(graph, f"{node.name}.first", np.array([1], np.int64))
+    last = constant(graph, f"{node.name}.last", np.array([-1], np.int64))
     column = ir.node("Unsqueeze", [vector, first], name=f"{node.name}.column")
     product = ir.node("MatMul", [a, column.outputs[0]], name=f"{node.name}.product")
     squeezed = ir.node("Squeeze", [product.outputs[0], last], name=f"{node.name}.squeezed")
-    _replace(graph, node, [column, product, squeezed])
+    replace(graph, node, [column, product, squeezed])
 
 
 def _kept(graph: ir.Graph, node: ir.Node) -> None:
@@ -64,7 +67,7 @@ def _kept(graph: ir.Graph, node: ir.Node) -> None:
     attributes = {name: attribute.value for name, attribute in node.attributes.items()} | {"keepdims": 1}
     reduced = ir.node(node.op_type, [value, axes], attributes, name=f"{node.name}.kept")
     squeezed = ir.node("Squeeze", [reduced.outputs[0], axes], name=f"{node.name}.squeezed")
-    _replace(graph, node, [reduced, squeezed])
+    replace(graph, node, [reduced, squeezed])
 
 
 def _by_one_or_more(graph: ir.Graph, node: ir.Node) -> None:
@@ -72,18 +75,12 @@ def _by_one_or_more(graph: ir.Graph, node: ir.Node) -> None:
     dividend, divisor = node.inputs
     assert divisor is not None
     assert divisor.dtype is not None
-    one = ir.Value(
-        name=f"{node.name}.one",
-        type=divisor.type,
-        shape=ir.Shape([]),
-        const_value=ir.Tensor(np.array(1, divisor.dtype.numpy()), name=f"{node.name}.one"),
-    )
-    graph.register_initializer(one)
+    one = constant(graph, f"{node.name}.one", np.array(1, divisor.dtype.numpy()))
     least = ir.node("Max", [divisor, one], name=f"{node.name}.least")
     least.outputs[0].type, least.outputs[0].shape = divisor.type, divisor.shape
     attributes = {name: attribute.value for name, attribute in node.attributes.items()}
     quotient = ir.node(node.op_type, [dividend, least.outputs[0]], attributes, name=f"{node.name}.quotient")
-    _replace(graph, node, [least, quotient])
+    replace(graph, node, [least, quotient])
 
 
 def _is_size(value: ir.Value | None) -> bool:
@@ -130,18 +127,3 @@ def _rank(value: ir.Value | None) -> int | None:
     if value.const_value is not None:
         return len(value.const_value.shape)
     return None if value.shape is None else len(value.shape)
-
-
-def _axis(graph: ir.Graph, name: str, axis: int) -> ir.Value:
-    tensor = ir.Tensor(np.array([axis], np.int64), name=name)
-    value = ir.Value(name=name, type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([1]), const_value=tensor)
-    graph.register_initializer(value)
-    return value
-
-
-def _replace(graph: ir.Graph, node: ir.Node, nodes: list[ir.Node]) -> None:
-    for each in nodes:
-        each.outputs[0].name = f"{each.name}.out"
-    (before,), after = node.outputs, nodes[-1].outputs[0]
-    after.shape, after.type = before.shape, before.type
-    ir.convenience.replace_nodes_and_values(graph, node, [node], nodes, [before], [after])

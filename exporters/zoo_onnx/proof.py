@@ -34,6 +34,8 @@ from zoo_onnx.density import Finding, check_density
 from zoo_onnx.explain import explain
 from zoo_onnx.inputs import BATCHES, Feeds, Inputs
 from zoo_onnx.lengths import check_lengths
+from zoo_onnx.margins import check_margins
+from zoo_onnx.nearer import Nearer, nearer
 from zoo_onnx.reference import Reference, call, densities, samples, samples_and_margins
 from zoo_onnx.sizes import at_sizes, proven_sizes
 
@@ -110,8 +112,8 @@ class Proof:
         return call(self.reference.exact_graphs[name], feeds, torch.float64)
 
     def _declares(self) -> None:
-        """What a model says of its denoiser, the lengths of its events and its conditions is so."""
-        for check in (check_denoiser, check_lengths, check_conditions):
+        """What a model says of its denoiser, the lengths of its events, its margins and its conditions is so."""
+        for check in (check_denoiser, check_lengths, check_margins, check_conditions):
             check(self.model, self.programs, self.inputs, self._run_exactly)
 
     def _scores(self) -> None:
@@ -219,7 +221,24 @@ class Proof:
             flips=self.comparison.flips,
         )
         for where, feeds, expected in cases(graph, self.inputs, kept, self.batch):
-            self._case(graph, where, feeds, expected, known.get(where))
+            try:
+                self._case(graph, where, feeds, expected, known.get(where))
+            except ProofError:
+                if (near := self._nearer(graph, feeds)) is None:
+                    raise
+                self._case(graph, f"{where}, some of it nearer", near, call(graph, near), None)
+
+    def _nearer(self, graph: Graph, feeds: Feeds) -> Feeds | None:
+        """The same inputs where float32 has digits (:mod:`zoo_onnx.nearer`); None if that is not what is wrong."""
+        noises = self.inputs.normals(graph)
+        if not noises:
+            return None
+        noted = self.comparison.nearer.get(graph.name, Nearer())
+        exact = partial(call, self.reference.exact_graphs[graph.name], dtype=torch.float64)
+        near = nearer(feeds, noises, partial(call, graph), exact, self.inputs.graph_unit(graph), noted)
+        if near is not None:
+            self.comparison.nearer[graph.name] = noted
+        return near
 
     def sample(self) -> None:
         """Prove that the same seed gives the same samples.
@@ -284,6 +303,7 @@ class Proof:
         from zoo.runtime.ort import onnxruntime
 
         self.reference.unchanged()
+        near = self.comparison.nearer
         judged = {
             what: {
                 "cases": each.cases,
@@ -300,6 +320,7 @@ class Proof:
             "tolerance": self.comparison.tolerance,
             "largest_differences": {k: float(f"{v:.1e}") for k, v in sorted(self.comparison.largest.items())},
             **({"judged_by_float64": judged} if judged else {}),
+            **({"nearer": {name: each.describe() for name, each in near.items()}} if near else {}),
             **({} if self.density is None else {"density": self.density.describe()}),
             **({"most_steps": self.inputs.budget} if self.inputs.budget else {}),
             **({"most_samples": max(self.inputs.runs)} if self.inputs.runs != BATCHES else {}),

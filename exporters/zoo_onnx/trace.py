@@ -23,6 +23,7 @@ from zoo.programs import Graph
 from zoo.programs.ports import Port
 from zoo_onnx import forward_mode, turns
 from zoo_onnx.alike import TensorsAsInputs
+from zoo_onnx.cheaper import cheaper
 from zoo_onnx.folding import folded, is_expensive
 from zoo_onnx.portable import portable
 from zoo_onnx.quiet import quiet
@@ -94,6 +95,7 @@ def _traced(graph: Graph, opset: int, marking: forward_mode.Marking, networks: N
     forward_mode.expanded(model)
     turns.looped(model)
     check_shapes(model, graph)
+    cheaper(model)
     portable(model)
     clean(model)
     name(model, graph)

@@ -43,6 +43,20 @@ _PICTURES = [
         source="Google, Noto Emoji v2.048; Twitter and the contributors of Twemoji v16.0.1; emojibase after CLDR",
     ),
     DataSource(
+        name="paired-emoji",
+        summary="Twemoji's emoji of 64×64 pixels, given Noto's pictures of the same",
+        entry="zoo_data.paired_emoji:paired_emoji",
+        license="Apache-2.0 AND CC-BY-4.0",
+        source="Google, Noto Emoji v2.048; Twitter and the contributors of Twemoji v16.0.1; emojibase after CLDR",
+    ),
+    DataSource(
+        name="shrunk-emoji",
+        summary="emoji of 64×64 pixels in both styles, given themselves at 16×16",
+        entry="zoo_data.paired_emoji:shrunk_emoji",
+        license="Apache-2.0 AND CC-BY-4.0",
+        source="Google, Noto Emoji v2.048; Twitter and the contributors of Twemoji v16.0.1; emojibase after CLDR",
+    ),
+    DataSource(
         name="digits",
         summary="1,797 handwritten digits of 8×8 pixels, 17 levels; comes with scikit-learn",
         requires=("sklearn",),

@@ -94,7 +94,7 @@ def drawn(style: str, listed: Sequence[Mapping[str, Any]], size: int) -> NDArray
 def splits_of(listed: Sequence[Mapping[str, Any]]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """Which emoji are for training, validation and testing: all that share a base code in the same."""
     # what all variants of skin tone and gender share
-    bases = [_base(str(each["code"])) for each in listed]
+    bases = [base_of(str(each["code"])) for each in listed]
     kinds, which = np.unique(bases, return_inverse=True)
     order = np.random.default_rng(_SPLIT_SEED).permutation(len(kinds))
     rank = np.empty(len(kinds), np.int64)
@@ -104,7 +104,8 @@ def splits_of(listed: Sequence[Mapping[str, Any]]) -> tuple[NDArray[np.bool_], N
     return ~(test | validation), validation, test
 
 
-def _base(code: str) -> str:
+def base_of(code: str) -> str:
+    """What the codes of an emoji, such as ``1F3C3-1F3FB-200D-2640``, share over all skin tones and genders."""
     points = [point.upper() for point in code.replace("_", "-").split("-")]
     plain = [_PERSON.get(p, p) for p in points if not "1F3FB" <= p <= "1F3FF" and p not in _IGNORED]
     people = [p for p in plain if p in ("PERSON", "CHILD")]
@@ -139,13 +140,15 @@ def _pictures(path: Path, codes: list[str], size: int) -> NDArray[np.uint8]:
                     white = Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
                 if white.size != (_SIDE, _SIDE):
                     raise DataError(f"{code}.png in {path} is not of {_SIDE}×{_SIDE} pixels")
-                pictures[place] = _shrunk(np.asarray(white.convert("RGB")), size).transpose(2, 0, 1)
+                whole = np.asarray(white.convert("RGB")).transpose(2, 0, 1)
+                pictures[place] = shrunk(whole, _SIDE // size)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} is not an archive of emoji that can be read: {reason_of(error)}") from error
     return pictures
 
 
-def _shrunk(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    factor = _SIDE // size
-    squares = pixels.reshape(size, factor, size, factor, 3).astype(np.float64)
-    return np.asarray(np.rint(squares.mean((1, 3))), np.uint8)
+def shrunk(pixels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Pictures ``[..., height, width]`` of a ``factor``-th of the sides: each pixel is the mean of a square."""
+    *others, height, width = pixels.shape
+    squares = pixels.reshape(*others, height // factor, factor, width // factor, factor)
+    return np.asarray(np.rint(squares.mean((-3, -1))), np.uint8)

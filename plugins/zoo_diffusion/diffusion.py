@@ -132,6 +132,7 @@ class Diffusion(SteppedModel):
             learned_variance=self.learned_variance,
             encoder=None if codec is None else "encoder",
             decoder=None if codec is None else "decoder",
+            unclipped_column=True,
             **sampling_defaults(sampling or {}),
         )
         self.consistency, self.likelihood = self.sampling.sampler in CONSISTENCY, likelihood
@@ -376,11 +377,12 @@ class Diffusion(SteppedModel):
         coders = () if self.codec is None else self.codec.graphs(self.event_shape)
         encoder = self.condition_graph()
         others = coders if encoder is None else (*coders, encoder)
+        step = step_graph(self, self.step_module(), unclipped_column=self.sampling.unclipped_column)
         sampling = self.sampling if encoder is None else replace(self.sampling, condition_encoder=encoder.name)
         if self.density == "none":
-            return Programs(graphs=(step_graph(self, self.step_module()), *others), sample=sampling)
+            return Programs(graphs=(step, *others), sample=sampling)
         return Programs(
-            graphs=(step_graph(self, self.step_module()), divergence_graph(self), *others),
+            graphs=(step, divergence_graph(self), *others),
             sample=sampling,
             log_prob=Integrate(
                 "divergence",

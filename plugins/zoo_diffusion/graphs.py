@@ -13,8 +13,9 @@ from zoo.errors import ConfigError
 from zoo.models.contexts import ReceivedCondition
 from zoo.models.derivatives import jvp
 from zoo.printable import shortened
-from zoo.programs import Graph
+from zoo.programs import WIDE_COLUMNS, Graph
 from zoo.programs.ports import Port
+from zoo.samplers.table import FREE
 
 _ROW = ("time", "alpha", "sigma")
 #: so that the ratio of two constant outputs is 1
@@ -113,7 +114,10 @@ class GaussianStep(StepModule):
         mask: Tensor,
         *rest: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """State ``[slots, n, *event]`` to the next state and D; the evaluations of guidance run as one batch."""
+        """State ``[slots, n, *event]`` to the next state and D; the evaluations of guidance run as one batch.
+
+        The columns of ``matrix`` are the slots, D, and where there is one more, D before it was clipped.
+        """
         event = self.model.state_shape
         optional = dict(zip(self._optional, rest, strict=True))
         x = state[0]
@@ -128,16 +132,26 @@ class GaussianStep(StepModule):
         # Lin et al. 2024, eqs. 15-16; the first evaluation is that of the class
         contrast = _deviation(outputs[0]) / _deviation(guided)
         guided = guided * (rescale * contrast + (1 - rescale))
-        d = self.model.denoised(guided, x, alpha, sigma)
-        d = torch.minimum(torch.maximum(d, -clip), clip)
+        bounds = _bounds(clip, matrix.shape[1] - state.shape[0]).reshape(-1, *[1] * x.ndim)
+        d = self.model.denoised(guided, x, alpha, sigma)[None]
+        d = torch.minimum(torch.maximum(d, -bounds), bounds)
         d = mask * d + (1 - mask) * known
-        columns = torch.cat([state, d[None]]).flatten(1)
+        columns = torch.cat([state, d]).flatten(1)
         scale = noise_scale
         if where is not None:
             scale = noise_scale * torch.exp(optional["noise_range"] * where.reshape(weights.shape[0], *x.shape)[0])
         # the first slot is x: only it takes the fresh noise
         moved = (matrix @ columns).reshape(matrix.shape[0], *x.shape)
-        return torch.cat([moved[:1] + scale * noise, moved[1:]]), d
+        return torch.cat([moved[:1] + scale * noise, moved[1:]]), d[0]
+
+
+def _bounds(clip: Tensor, count: int) -> Tensor:
+    """The bounds ``[count]`` on D in the last columns of a matrix: ``clip``, and none in a second one.
+
+    There are as many as columns, so that a table without the second one costs no more than the graph without it.
+    """
+    both = torch.stack([clip, torch.full_like(clip, FREE)])
+    return both.index_select(0, torch.arange(count, device=clip.device))
 
 
 def _deviation(output: Tensor) -> Tensor:
@@ -199,8 +213,15 @@ def _runs(denoise: Callable[[Tensor], Tensor], x: Tensor) -> bool:
     return True
 
 
-def step_graph(model: Conditional, module: StepModule) -> Graph:
-    """The graph ``step``, for every sampler, guidance and edit."""
+def step_graph(model: Conditional, module: StepModule, *, unclipped_column: bool = False) -> Graph:
+    """The graph ``step``, for every sampler, guidance and edit.
+
+    Args:
+        model: the model.
+        module: its step.
+        unclipped_column: whether the step takes matrices with a further column, see
+            :class:`~zoo.programs.Iterate`.
+    """
     event = model.state_shape
     ports = {
         "time": Port("time", "float32", (), "the network's time"),
@@ -210,9 +231,7 @@ def step_graph(model: Conditional, module: StepModule) -> Graph:
         "noise_scale": Port("noise_scale", "float32", (), "scale of the fresh noise"),
         "noise_range": Port("noise_range", "float32", (), "ln(largest/smallest scale), of which the network picks one"),
         "rescale": Port("rescale", "float32", (), "share of guidance's contrast that is undone, 0 to 1"),
-        "matrix": Port(
-            "matrix", "float32", ("slots", "columns"), "state and denoised sample to next state; columns = slots + 1"
-        ),
+        "matrix": _matrix_port(unclipped_column),
         "noise": Port("noise", "float32", ("batch", *event), "standard normal noise"),
         "weights": Port("weights", "float32", ("evaluations",), "weight of each evaluation; they sum to 1"),
         "known": Port("known", "float32", ("batch", *event), "the denoised sample where mask is 0"),
@@ -231,6 +250,17 @@ def step_graph(model: Conditional, module: StepModule) -> Graph:
             Port("denoised", "float32", ("batch", *event), "the denoised sample D"),
         ),
     )
+
+
+def _matrix_port(unclipped_column: bool) -> Port:
+    if not unclipped_column:
+        meaning = "state and denoised sample to next state; columns = slots + 1"
+        return Port("matrix", "float32", ("slots", "columns"), meaning)
+    meaning = (
+        "state, denoised sample and, if there is a column for it, denoised sample before the bound, to next state; "
+        "wide_columns = slots + 1 or slots + 2"
+    )
+    return Port("matrix", "float32", ("slots", WIDE_COLUMNS), meaning)
 
 
 def divergence_graph(model: Denoiser) -> Graph:

@@ -27,7 +27,7 @@ from zoo.models.interface import finite_part
 from zoo.paths import GaussianPath
 from zoo_diffusion.codec import LatentCodec
 from zoo_diffusion.graphs import Denoises, DivergenceModule
-from zoo_diffusion.stepped import tensor_of
+from zoo_diffusion.stepped import check_precision, tensor_of
 
 
 class Scorable(Denoises, Protocol):
@@ -98,6 +98,7 @@ class OdeScorer:
     """
 
     def __init__(self, model: Scorable) -> None:
+        check_precision(model.dtype, "score")
         self._model = model
 
     def log_prob(self, x: Tensor, condition: TensorCondition, steps: int, probes: int | None, seed: int) -> Tensor:

@@ -290,6 +290,20 @@ class Named(dict[str, Array]):
         self.lengths, self.longer = lengths, longer
 
 
+def check_precision(dtype: torch.dtype, what: str) -> None:
+    """Refuse a model of 16 bits, in which noise levels overflow and the sums of steps and densities have no digits.
+
+    Raises:
+        UsageError: with what to do instead.
+    """
+    if dtype not in (torch.float32, torch.float64):
+        raise UsageError(
+            f"a diffusion cannot {what} in {str(dtype).removeprefix('torch.')}: what its steps add up needs float32",
+            hint="Keep the model in float32, and call it under torch.autocast, which computes the network in "
+            "16 bits; or export it with `--dtype float16`.",
+        )
+
+
 class TorchEngine(Engine[Tensor, Tensor]):
     """A model's own step, in PyTorch.
 
@@ -302,6 +316,7 @@ class TorchEngine(Engine[Tensor, Tensor]):
     name = "this model"
 
     def __init__(self, model: SteppedModel, condition: Tensor | Mapping[str, Tensor] | None = None) -> None:
+        check_precision(model.dtype, "sample")
         self._model = model
         self._condition, self._differentiable = condition, condition is not None
         self.program, self.described = model.sampling, model.condition
@@ -397,5 +412,9 @@ def as_numpy(value: Tensor | None) -> Array | None: ...
 @overload
 def as_numpy(value: Tensor | ArrayLike | None) -> ArrayLike | None: ...
 def as_numpy(value: Tensor | ArrayLike | None) -> ArrayLike | None:
-    """A tensor as an array; anything else as it is."""
-    return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+    """A tensor as an array, of float32 where NumPy has no such numbers; anything else as it is."""
+    if not isinstance(value, Tensor):
+        return value
+    plain = value.detach().cpu()
+    # what autocast makes of a condition's encoder
+    return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from nflows.transforms import autoregressive, coupling, nonlinearities, splines
+from nflows.transforms.linear import Linear
 from nflows.transforms.splines import cubic, linear, quadratic, rational_quadratic
 from nflows.utils import torchutils
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.models.mending import Change, plain, replaced
 from zoo_nflows import shared
@@ -21,6 +22,11 @@ _SPLINES = {
     "cubic_spline": cubic,
     "rational_quadratic_spline": rational_quadratic,
 }
+
+
+def uncached(module: nn.Module) -> AbstractContextManager[object]:
+    """A block without the caches of a module's layers, which would outlive its weights and are of float32 alone."""
+    return replaced(*((part, "using_cache", False) for part in module.modules() if isinstance(part, Linear)))
 
 
 def mended() -> AbstractContextManager[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
@@ -16,9 +17,11 @@ from torch import Tensor, nn
 from zoo import Condition, ExportError, Wrapped
 from zoo.models.contexts import ReceivedCondition
 from zoo.models.interface import Noise
-from zoo.models.mending import replaced
 from zoo.overriding import override
+from zoo.programs import Programs
+from zoo.programs.graph_writing import Writer
 from zoo_nflows import mends
+from zoo_nflows.converted import written
 
 
 def wrapped(
@@ -123,14 +126,14 @@ class NflowsFlow(Wrapped):
 
     @override
     def inverse(self, z: Tensor, condition: ReceivedCondition = None) -> Tensor:
-        with self._uncached():
+        with mends.uncached(self.flow):
             x: Tensor = self.flow._transform.inverse(z, context=self.context_of_flow(condition))[0]
         return x
 
     @override
     def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
         context = self.context_of_flow(condition)
-        with self._uncached():
+        with mends.uncached(self.flow):
             z, volume = self.flow._transform(x, context=context)
         if isinstance(self.base, BoxUniform):
             # a distribution of torch, which knows no context
@@ -139,11 +142,28 @@ class NflowsFlow(Wrapped):
         density = self.base.log_prob(z, context=context) + volume
         return density
 
-    def _uncached(self) -> AbstractContextManager[object]:
-        """A block without caches, which would outlive the weights and are of float32 alone."""
-        linear = [part for part in self.flow.modules() if isinstance(part, Linear)]
-        return replaced(*((part, "using_cache", False) for part in linear))
-
     @override
     def mended(self) -> AbstractContextManager[object]:
         return mends.mended()
+
+    def _written(self) -> dict[str, Writer]:
+        """The ways to write the graph that samples, where it is not traced."""
+        if self._embedded is not None:
+            return written(self.flow, self.event_shape, self._embedded)
+        if self.condition is None:
+            return written(self.flow, self.event_shape, 0)
+        return written(self.flow, self.event_shape, self.condition.size) if self.condition.kind == "vector" else {}
+
+    @property
+    @override
+    def origin(self) -> Mapping[str, str]:
+        how = {"how": "sampling is written from its weights, not traced"} if self._written() else {}
+        return {**super().origin, **how}
+
+    @override
+    def programs(self) -> Programs:
+        programs, ways = super().programs(), self._written()
+        if not ways:
+            return programs
+        graphs = (dataclasses.replace(g, written=ways) if g.name == "inverse" else g for g in programs.graphs)
+        return dataclasses.replace(programs, graphs=tuple(graphs))

@@ -184,4 +184,7 @@ class SbiPosterior(Wrapped):
         programs = super().programs()
         assert programs.sample is not None
         program = dataclasses.replace(self._within(), condition_encoder=programs.sample.condition_encoder)
-        return dataclasses.replace(programs, sample=program)
+        # a draw is one of the estimator, whose graph takes the same noise and embedding
+        ways = {graph.name: graph.written for graph in self.flow.programs().graphs}.get("inverse", {})
+        graphs = (dataclasses.replace(g, written=ways) if g.name == "inverse" else g for g in programs.graphs)
+        return dataclasses.replace(programs, sample=program, graphs=tuple(graphs))

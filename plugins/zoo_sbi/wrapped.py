@@ -34,7 +34,7 @@ from zoo_zuko.wrapped import ZukoFlow as ZukoModel
 
 #: steps of an ODE: the first number by which twice as many change samples by less than the tolerance, or the last;
 #: steps that are equal in u, at times t_min + (t_max - t_min)·u^power: scores change fastest near the data
-STEPS, POWERS, STEP_TOLERANCE = (16, 32, 64, 128), (1, 2), 1e-4
+STEPS, POWERS, STEP_TOLERANCE = (8, 16, 32, 64, 128), (1, 2), 1e-4
 _PROBES = 64
 #: velocities of parameters ``[n, d]`` and contexts ``[n, c]``
 _Velocity = Callable[[Tensor, Tensor], Tensor]

@@ -6,11 +6,14 @@ import math
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from zuko import distributions, mixtures, transforms, utils
+from torch.nn import functional
+from zuko import distributions, mixtures, nn, transforms, utils
+from zuko.flows.autoregressive import MaskedAutoregressiveTransform
 
 from zoo.errors import ExportError
 from zoo.models.derivatives import jvp
@@ -56,8 +59,40 @@ def settled() -> AbstractContextManager[object]:
 
 def _in_passes(self: Any, y: Tensor) -> Tensor:
     """``AutoregressiveTransform._inverse``, as a loop."""
+    owner: Any = getattr(getattr(self.meta, "func", None), "__self__", None)
+    if type(owner) is MaskedAutoregressiveTransform and owner.order is not None and owner.passes == y.shape[-1]:
+        return _one_by_one(owner, self.meta.args[0], y)
     (x,) = loop(self.passes, (torch.zeros_like(y),), lambda x: (self.meta(x).inv(y),))
     return x
+
+
+def _one_by_one(owner: Any, context: Tensor | None, y: Tensor) -> Tensor:
+    """The same of a transform whose passes find a component each: a pass inverts the map of that one alone.
+
+    The library inverts all of them in each pass, by as many searches where they are searched for.
+    """
+    size = y.shape[-1]
+    in_turn = torch.argsort(owner.order)
+
+    def turn(x: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+        which = in_turn.index_select(0, at)
+        given = x if context is None else torch.cat(utils.broadcast(x, context, ignore=1), -1)
+        phi = owner.hyper(given).unflatten(-1, (-1, owner.total)).index_select(-2, which)
+        with replaced((nn, "linear", partial(_one_of_stack, which))):
+            univariate = owner.univariate(*utils.unpack(phi, owner.shapes))
+            found = transforms.DependentTransform(univariate, 1).inv(y.index_select(-1, which))
+        return torch.where(torch.arange(size) == which, found, x), at + 1
+
+    x, _ = loop(size, (torch.zeros_like(y), torch.zeros(1, dtype=torch.int64)), turn)
+    return x
+
+
+def _one_of_stack(which: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``zuko.nn.linear`` by one of the layers of a stack, which has one for each component."""
+    if weight.ndim > 2:
+        weight = weight.index_select(0, which).squeeze(0)
+        bias = None if bias is None else bias.index_select(0, which).squeeze(0)
+    return functional.linear(x, weight, bias)
 
 
 def _monotonic(self: Any, x: Tensor) -> tuple[Tensor, Tensor]:

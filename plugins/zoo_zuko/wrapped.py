@@ -143,11 +143,23 @@ class ZukoFlow(_ZukoModel):
             x: Tensor = self.flow.transform(self.context_of_flow(condition)).inv(z)
         return x
 
+    def to_noise(self, x: Tensor, condition: ReceivedCondition = None) -> tuple[Tensor, Tensor]:
+        """The base's standard noise of data ``[n, *event]``, and log |det ∂z/∂x| ``[n]``: without a search, so that the
+        density of a sampler that searches is proven by it."""
+        with mends.settled():
+            y, volume = self.flow.transform(self.context_of_flow(condition)).call_and_ladj(x)
+        base = self.flow.base(None).base_dist
+        shift, scale = (base.loc, base.scale) if self.support is None else (base.low, base.high - base.low)
+        return (y - shift) / scale, volume.reshape(len(y), -1).sum(1) - torch.log(scale).expand_as(y).flatten(1).sum(1)
+
     def _converted(self) -> DirectModel | None:
         """An equal flow of genzoo, where there is one."""
-        if self.support is not None or self.encodes or (self.condition is not None and self.condition.kind != "vector"):
+        condition = self.condition
+        if (embedding := self.embedding()) is not None and condition is not None:
+            condition = Condition.vector(embedding[1])
+        if self.support is not None or (condition is not None and condition.kind != "vector"):
             return None
-        return converted(self.flow, self.condition)
+        return converted(self.flow, condition)
 
     @property
     @override

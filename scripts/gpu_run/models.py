@@ -24,6 +24,8 @@ WEIGHTS = "weights.safetensors"
 REST = "weights.rest"
 #: random weights are this many bits and a sign: float16, bfloat16 and TF32 hold them exactly
 BITS = 7
+#: of texts and sequences
+LENGTH = 8
 
 
 @dataclass(frozen=True)
@@ -232,13 +234,13 @@ def sampling_graph(built: Any, model: Model) -> Any:
 
 
 def feeds(graph: Any, batch: int, *, seed: int = 0) -> dict[str, np.ndarray]:
-    """Inputs of a sampling graph: one state, no guidance, of ``batch`` samples."""
-    sizes = {"batch": batch, "slots": 1, "columns": 2, "evaluations": 1}
+    """Inputs of a graph: one state, no guidance, of ``batch`` samples; lengths are :data:`LENGTH`."""
+    sizes = {"batch": batch, "slots": 1, "columns": 2, "wide_columns": 2, "evaluations": 1}
     draws = np.random.default_rng(seed)
     row = {"time": 0.5, "alpha": 0.8, "sigma": 0.6, "clip": 3e38, "noise_scale": 0.0, "rescale": 0.0}
     arrays = {}
     for port in graph.inputs:
-        shape = tuple(sizes.get(size, size) for size in port.shape)
+        shape = tuple(sizes.get(size, LENGTH) if isinstance(size, str) else size for size in port.shape)
         if port.name in row:
             array = np.full(shape, row[port.name])
         elif port.name in ("weights", "mask"):

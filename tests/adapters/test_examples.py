@@ -1,7 +1,8 @@
-"""The two moons of each library, trained as its documentation does (for fewer steps), exported by one line more.
+"""The two moons of each library, trained as written in its documentation, exported by one line more.
 
-zuko: tutorial "Train from data"; nflows: examples/moons.ipynb; normflows and FrEIA: their READMEs. And sbi's "Getting
-started". Those of torchcfm and of a DDPM in plain PyTorch are in docs/bring-your-model.md, and tested with it.
+zuko: tutorial "Train from data"; nflows: examples/moons.ipynb; normflows: examples/real_nvp_colab.ipynb; FrEIA: the
+quickstart guide. And sbi's "Getting started". Those of torchcfm and of a DDPM in plain PyTorch are in
+docs/bring-your-model.md, and tested with it. The number of steps is the document's; what draws pictures is left out.
 """
 
 import math
@@ -17,27 +18,38 @@ from torch import nn, optim  # noqa: E402 - after the check
 import zoo  # noqa: E402
 from zoo import runtime  # noqa: E402
 
-STEPS = 60
-
 
 def moons(n, noise):
     return torch.tensor(datasets.make_moons(n, noise=noise)[0], dtype=torch.float32)
 
 
-def zuko_moons():
+def two_moons(n, sigma=1e-1):
+    """As zuko's tutorial draws them."""
+    theta = 2 * torch.pi * torch.rand(n)
+    label = (theta > torch.pi).float()
+    x = torch.stack((torch.cos(theta) + label - 1 / 2, torch.sin(theta) + label / 2 - 1 / 4), axis=-1)
+    return torch.normal(x, sigma), label
+
+
+def zuko_moons(epochs=8):
     import zuko
+    from torch.utils import data
+
+    trainset = data.TensorDataset(*two_moons(16384))
+    trainloader = data.DataLoader(trainset, batch_size=64, shuffle=True)
 
     flow = zuko.flows.NSF(features=2, transforms=3, hidden_features=(64, 64))
     optimizer = optim.Adam(flow.parameters(), lr=1e-3)
-    for _ in range(STEPS):
-        loss = -flow().log_prob(moons(64, 0.1)).mean()
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    return flow, lambda x: flow().log_prob(x), lambda z: flow().transform.inv(z)
+    for _ in range(epochs):
+        for x, _ in trainloader:
+            loss = -flow().log_prob(x).mean()
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    return flow, two_moons(500)[0], lambda x: flow().log_prob(x), lambda z: flow().transform.inv(z)
 
 
-def nflows_moons():
+def nflows_moons(num_iter=5000):
     from nflows.distributions.normal import StandardNormal
     from nflows.flows.base import Flow
     from nflows.transforms.autoregressive import MaskedAffineAutoregressiveTransform
@@ -50,15 +62,15 @@ def nflows_moons():
         transforms.append(MaskedAffineAutoregressiveTransform(features=2, hidden_features=4))
     flow = Flow(CompositeTransform(transforms), StandardNormal(shape=[2]))
     optimizer = optim.Adam(flow.parameters())
-    for _ in range(5 * STEPS):  # with four hidden units it learns slowly
+    for _ in range(num_iter):
         optimizer.zero_grad()
         loss = -flow.log_prob(inputs=moons(128, 0.1)).mean()
         loss.backward()
         optimizer.step()
-    return flow, flow.log_prob, lambda z: flow._transform.inverse(z)[0]
+    return flow, moons(500, 0.1), flow.log_prob, lambda z: flow._transform.inverse(z)[0]
 
 
-def normflows_moons():
+def normflows_moons(max_iter=4000):
     import normflows as nf
 
     base = nf.distributions.base.DiagGaussian(2)
@@ -70,17 +82,17 @@ def normflows_moons():
     model = nf.NormalizingFlow(base, flows)
     target = nf.distributions.target.TwoMoons()
     optimizer = optim.Adam(model.parameters(), lr=5e-4, weight_decay=1e-5)
-    for _ in range(STEPS):
+    for _ in range(max_iter):
         optimizer.zero_grad()
         loss = model.forward_kld(target.sample(2**9))
         if ~(torch.isnan(loss) | torch.isinf(loss)):
             loss.backward()
             optimizer.step()
     loc, scale = base.loc.detach(), base.log_scale.detach().exp()
-    return model, model.log_prob, lambda z: model(loc + scale * z)
+    return model, target.sample(500), model.log_prob, lambda z: model(loc + scale * z)
 
 
-def freia_moons():
+def freia_moons(steps=1000):
     import FrEIA.framework as Ff
     import FrEIA.modules as Fm
 
@@ -91,7 +103,7 @@ def freia_moons():
     for _ in range(8):
         inn.append(Fm.AllInOneBlock, subnet_constructor=subnet_fc, permute_soft=True)
     optimizer = optim.Adam(inn.parameters(), lr=0.001)
-    for _ in range(STEPS):
+    for _ in range(steps):
         optimizer.zero_grad()
         z, log_jac_det = inn(moons(100, 0.05))
         loss = 0.5 * torch.sum(z**2, 1) - log_jac_det
@@ -103,7 +115,7 @@ def freia_moons():
         z, volume = inn(x)
         return volume - 0.5 * z.square().sum(1) - np.log(2 * np.pi)
 
-    return inn, scored, lambda z: inn(z, rev=True)[0]
+    return inn, moons(500, 0.05), scored, lambda z: inn(z, rev=True)[0]
 
 
 @pytest.mark.full
@@ -117,17 +129,18 @@ def test_the_moons_of_a_library_leave_it_by_one_line(library, trained, tmp_path)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         np.random.seed(0)
-        model, score, sample = trained()
+        model, x, score, sample = trained()
 
     bundle = runtime.load(zoo.export(zoo.wrap(model), tmp_path / "moons.bundle"))
 
     model.eval()
-    x, z = moons(500, 0.1), torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
+    z = torch.randn(500, 2, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         np.testing.assert_allclose(bundle.log_prob(x.numpy()), score(x), atol=1e-3, rtol=1e-3)
         np.testing.assert_allclose(bundle.sample(500, noise=z.numpy()), sample(z), atol=1e-3, rtol=1e-3)
     # it has learned something: better than the normal of the data
-    assert bundle.log_prob(x.numpy()).mean() > -4.0
+    normal = torch.distributions.MultivariateNormal(x.mean(0), torch.cov(x.T))
+    assert bundle.log_prob(x.numpy()).mean() > float(normal.log_prob(x).mean()) + 0.3
 
 
 @pytest.mark.full
@@ -140,31 +153,31 @@ def test_sbis_first_tutorial_leaves_it_by_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # sbi writes its logs here
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        num_dims = 3
-        prior = BoxUniform(low=-2 * torch.ones(num_dims), high=2 * torch.ones(num_dims))
+        num_dim = 3
 
         def simulator(theta):
             return theta + 1.0 + torch.randn_like(theta) * 0.1
 
+        prior = BoxUniform(low=-2 * torch.ones(num_dim), high=2 * torch.ones(num_dim))
         inference = NPE(prior=prior)
-        theta = prior.sample((2000,))
+        num_simulations = 2000
+        theta = prior.sample((num_simulations,))
         x = simulator(theta)
         inference = inference.append_simulations(theta, x)
-        density_estimator = inference.train()
-        posterior = inference.build_posterior(density_estimator)
-        theta_true = prior.sample((1,))
-        x_obs = simulator(theta_true)
-        samples = posterior.sample((10000,), x=x_obs, show_progress_bars=False).numpy()
+        inference.train()
+        posterior = inference.build_posterior()
+        x_obs = torch.as_tensor([0.8, 0.6, 0.4])
+        samples = posterior.sample((10000,), x=x_obs).numpy()
 
         zoo.export(zoo.wrap(posterior), tmp_path / "posterior.bundle")
 
     bundle = runtime.load(tmp_path / "posterior.bundle")
-    ours = bundle.sample(10000, condition=x_obs[0].numpy(), seed=0)
+    ours = bundle.sample(10000, condition=x_obs.numpy(), seed=0)
     spread = samples.std(0)
     assert (np.abs(ours.mean(0) - samples.mean(0)) < 5 * spread * math.sqrt(2 / 10000)).all()
     assert (np.abs(ours.std(0) / spread - 1) < 0.05).all()
     assert np.abs(ours).max() <= 2
-    assert (np.abs(ours.mean(0) - theta_true[0].numpy()) < 5 * spread).all()
+    assert (np.abs(ours.mean(0) - (x_obs - 1).numpy()) < 5 * spread).all()
     scored = posterior.log_prob(torch.from_numpy(ours[:200]), x=x_obs).numpy()
     # both estimate how much of the estimator's mass lies within the prior
-    np.testing.assert_allclose(bundle.log_prob(ours[:200], condition=x_obs[0].numpy()), scored, atol=0.05)
+    np.testing.assert_allclose(bundle.log_prob(ours[:200], condition=x_obs.numpy()), scored, atol=0.05)

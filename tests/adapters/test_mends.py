@@ -201,6 +201,66 @@ def test_what_has_no_counterpart_is_not_converted(name, options):
     assert converted(zuko_flow(name, transforms=1, hidden_features=(8, 8), **options), None) is None
 
 
+def nflows_flow(kind, context=0, **options):
+    transforms = pytest.importorskip("nflows.transforms")
+    from nflows import distributions, flows
+
+    torch.manual_seed(0)
+    more = {"num_bins": 5, "tails": "linear", "tail_bound": 3.0} if "Rational" in kind else {}
+    layers = [
+        transforms.LULinear(4),
+        getattr(transforms, kind)(4, 11, context_features=context or None, **{**more, **options}),
+        transforms.RandomPermutation(4),
+        transforms.CompositeTransform([getattr(transforms, kind)(4, 9, context_features=context or None, **more)]),
+    ]
+    return moved(flows.Flow(transforms.CompositeTransform(layers), distributions.StandardNormal([4])), 0.1)
+
+
+AFFINE, SPLINE = "MaskedAffineAutoregressiveTransform", "MaskedPiecewiseRationalQuadraticAutoregressiveTransform"
+
+
+@pytest.mark.filterwarnings("ignore:torch.triangular_solve:UserWarning")  # by which nflows inverts
+@pytest.mark.parametrize("context", [0, 3])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (AFFINE, {}),
+        (AFFINE, {"use_residual_blocks": False, "activation": torch.tanh}),
+        (AFFINE, {"use_residual_blocks": False, "random_mask": True, "num_blocks": 1}),
+        (SPLINE, {"activation": nn.functional.elu}),
+    ],
+)
+def test_a_converted_flow_of_nflows_is_the_same_flow(kind, options, context):
+    from zoo_nflows.converted import converted
+
+    flow = nflows_flow(kind, context, **options)
+    described = converted(flow, (4,), context)
+    x, c = inputs(2.0), torch.randn(64, context, generator=torch.Generator().manual_seed(2)) if context else None
+    with torch.no_grad():
+        z, total = x, 0.0
+        for transform in described.transforms:
+            z, log_det = transform(z, c)
+            total = total + log_det
+        own, volume = flow._transform(x, c)
+        torch.testing.assert_close(z, own, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(total, volume, atol=1e-4, rtol=1e-4)
+        back = inputs(1.0)
+        own = flow._transform.inverse(back, c)[0]
+        for transform in reversed(described.transforms):
+            back = transform.inverse(back, c)[0]
+        torch.testing.assert_close(back, own, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [(AFFINE, {"use_batch_norm": True}), (AFFINE, {"activation": torch.sin}), (SPLINE, {"tails": None})],
+)
+def test_what_of_nflows_has_no_counterpart_is_not_converted(kind, options):
+    from zoo_nflows.converted import converted
+
+    assert converted(nflows_flow(kind, **options), (4,), 0) is None
+
+
 # -- the direction that normflows lacks --------------------------------------------------------------------------------
 
 

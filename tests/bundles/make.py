@@ -1,6 +1,6 @@
 """Write the bundles of this folder again; see README.md for the commands. Run from a checkout's root.
 
-Usage: python make.py before-parts|parts FOLDER
+Usage: python make.py before-parts|parts|columns FOLDER
 """
 
 import importlib.util
@@ -40,15 +40,42 @@ def parts(root):
     }
 
 
+def columns(root):
+    """A diffusion of three numbers whose own tables have a column for D before it is clipped."""
+    import torch
+
+    from zoo_diffusion.mlp import MLPDiffusion
+
+    options = {"epsilon": "unclipped", "eta": 0.3}
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        model = MLPDiffusion(
+            event_shape=[3],
+            hidden=16,
+            blocks=1,
+            condition={"kind": "classes", "size": 2, "labels": [], "required": False},
+            data_min=-1.0,
+            data_max=1.0,
+            sampling={"sampler": "ddim", "steps": 4, "options": options},
+        )
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape))
+    return {
+        "unclipped": (model.eval(), {"fused": {"sampler": "ddim", "steps": 3, "guidance": 2.0, "options": options}})
+    }
+
+
 def main(kind, folder):
     """Export the models of a kind into a folder."""
     try:
         from zoo.exporting import export
     except ModuleNotFoundError:  # its name before
         from zoo.export import export
-    for name, (model, options) in {"before-parts": before_parts, "parts": parts}[kind](Path.cwd()).items():
+    for name, (model, options) in KINDS[kind](Path.cwd()).items():
         export(model, Path(folder) / name, **options)
 
+
+KINDS = {"before-parts": before_parts, "parts": parts, "columns": columns}
 
 if __name__ == "__main__":
     main(*sys.argv[1:])

@@ -62,6 +62,13 @@ def test_an_existing_folder_is_kept_unless_it_may_be_replaced(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
+def test_a_file_of_a_folder_that_cannot_be_written_is_told_by_the_name_that_it_would_have(tmp_path):
+    with pytest.raises(OutputError) as told, files.atomic_folder(tmp_path / "out") as temporary:
+        files.write_text(temporary / "missing" / "a.txt", "a")
+    assert str(tmp_path / "out" / "missing") in str(told.value)
+    assert ".tmp" not in str(told.value)
+
+
 def test_a_missing_folder_is_one_clear_error(tmp_path):
     with pytest.raises(OutputError, match=r"cannot write .*a\.txt: no such file or directory"):
         files.write_text(tmp_path / "none" / "a.txt", "x")

@@ -45,6 +45,21 @@ def test_a_table_computes_what_the_code_says():
     np.testing.assert_allclose(result, expected, rtol=1e-13)
 
 
+def test_d_and_d_before_its_bound_are_two_values():
+    """Both in one evaluation, and both carried to a later one."""
+    run, rng = recorder(), np.random.default_rng(0)
+    values, here = rng.normal(size=(2, 4)), run.grid.points
+    x0, d0, u0 = run.denoise_both(run.start(), here[0])
+    x1, d1 = run.denoise(x0 + 2.0 * d0 - u0, here[1])
+    table = run.table(x1 + 3.0 * u0 - d0 + d1)
+    assert (table.slots, table.matrix.shape, table.unclipped_column) == (3, (2, 3, 5), True)
+    start, bound = rng.normal(size=4), 0.2
+    (c0, c1), (v0, _) = np.clip(values, -bound, bound), values
+    result = run_table(table.with_clip(bound), lambda x, row: values[row.index], start)
+    np.testing.assert_allclose(result, start + 2 * c0 - v0 + 3 * v0 - c0 + c1, rtol=1e-13)
+    assert np.abs(c0 - v0).max() > 0.1
+
+
 @pytest.mark.parametrize(
     ("name", "slots"),
     [

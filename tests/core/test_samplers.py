@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,12 +69,16 @@ def test_ddim_with_eta_one_adds_the_noise_of_ddpm():
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.6])
-def test_an_unclipped_epsilon_is_the_network_s_own(eta):
-    """Against eq. 12 of Song et al. with D clipped where it stands alone, and not in ε̂."""
+@pytest.mark.parametrize("once", [True, False])
+def test_an_unclipped_epsilon_is_the_network_s_own(eta, once):
+    """Against eq. 12 of Song et al. with D clipped where it stands alone, and not in ε̂: in one evaluation a step if the
+    graph takes a column for D before it is clipped, else in two."""
     path, bound, steps = DDPMLinear(), 0.4, 5
-    program = Iterate("step", path=path.describe(), clip=bound)
+    program = Iterate("step", path=path.describe(), clip=bound, unclipped_column=once)
     table = table_for(program, "ddim", steps, epsilon="unclipped", eta=eta, spacing="leading")
-    assert len(table) == 2 * steps - 1
+    assert (len(table), table.slots, table.unclipped_column) == (
+        (steps, 1, True) if once else (2 * steps - 1, 2, False)
+    )
     assert np.isfinite(table.clip).all()
     x = noise.normal(0, 50, ()).astype(np.float64)
     drawn = np.random.default_rng(0).standard_normal((len(table), 50))
@@ -95,16 +100,30 @@ def test_an_unclipped_epsilon_is_the_network_s_own(eta):
         alpha_s, sigma_s = grid[0][i + 1], grid[1][i + 1]
         variance = eta**2 * (sigma_s / sigma) ** 2 * (1 - (alpha / alpha_s) ** 2)
         x = alpha_s * np.clip(d, -bound, bound) + np.sqrt(sigma_s**2 - variance) * epsilon
-        x = x + np.sqrt(variance) * drawn[2 * i + 1]
+        x = x + np.sqrt(variance) * drawn[i if once else 2 * i + 1]
     np.testing.assert_allclose(got, x, rtol=1e-9, atol=1e-12)
 
 
 def test_without_a_bound_both_epsilons_are_the_same():
-    a, b = ddim(PATH, 7), ddim(PATH, 7, epsilon="unclipped")
+    a, b = ddim(PATH, 7), ddim(PATH, 7, epsilon="unclipped", unclipped_column=False)
     assert not np.isfinite(b.with_clip(np.inf).clip).any()
     x = a.initial_scale * noise.normal(0, 50, ()).astype(np.float64)
     once, twice = (run_table(t, lambda y, row: gaussian_denoiser(y, row.alpha, row.sigma), x) for t in (a, b))
     np.testing.assert_allclose(once, twice, rtol=1e-9, atol=1e-12)
+
+
+def test_a_table_with_a_column_that_a_graph_does_not_take_is_refused():
+    table = ddim(PATH, 3, epsilon="unclipped")
+    assert table.matrix.shape == (3, 1, 3)
+    with pytest.raises(UsageError, match="before it is clipped, which the model's step graph does not give"):
+        table_for(Iterate("step", path=PATH.describe()), table)
+    with pytest.raises(UsageError, match="before it is clipped"):
+        table_for(Iterate("step", path=PATH.describe()), "ddim", 3, epsilon="unclipped", unclipped_column=True)
+    program = Iterate("step", path=PATH.describe(), unclipped_column=True)
+    assert table_for(program, table).unclipped_column
+    assert len(table_for(program, "ddim", 3, epsilon="unclipped", unclipped_column=False)) == 5
+    with pytest.raises(UsageError, match="k\\+2 or k\\+3"):
+        replace(table, matrix=np.zeros((3, 1, 4)))
 
 
 def test_ddpm_is_the_posterior_of_ho_et_al():

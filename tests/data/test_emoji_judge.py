@@ -49,7 +49,7 @@ def test_texts_are_read_by_their_words_alone():
 def test_a_judge_that_knows_nothing_names_at_chance(emoji):
     """Before training, the first of the candidates, which is the own label, is chosen no more often than others."""
     judge, places = script.Judge(sorted({"thing", *map(str, range(59))})), np.arange(60)
-    right = [script._named(judge, emoji, emoji.pictures[style], places).mean() for style in (0, 1)]
+    right = [script.named(judge, emoji, emoji.pictures[style], places).mean() for style in (0, 1)]
     assert np.mean(right) < 0.25
 
 

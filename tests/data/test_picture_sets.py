@@ -11,7 +11,7 @@ import pytest
 from zoo.data.fetch import Remote, fetch
 from zoo.errors import ConfigError, DataError
 from zoo.parts import Part
-from zoo_data import captioned_emoji, cifar10, emoji, fashion_mnist
+from zoo_data import captioned_emoji, cifar10, emoji, fashion_mnist, paired_emoji
 
 ROOT = Path(__file__).parents[2]
 
@@ -113,6 +113,53 @@ def test_captions_are_words_of_the_recipe_and_no_held_out_emoji_is_trained_on(of
         split = getattr(data, name)
         np.testing.assert_array_equal(split.condition["style"][:size], np.repeat([0, 1], size // 2))
         np.testing.assert_array_equal(split.x[size // 2 :: size], getattr(plain, name).x)
+
+
+def test_pairs_are_of_one_emoji_and_held_out_bases_are_not_trained_on(offline):
+    data = there(paired_emoji.paired_emoji, size=8)
+    captioned = there(captioned_emoji.captioned_emoji, size=8)
+    for name in ("validation", "test"):
+        own, other = getattr(data, name), getattr(captioned, name)
+        np.testing.assert_array_equal(own.condition["picture"], other.x[::2])
+        np.testing.assert_array_equal(own.x, other.x[1::2])
+    # every emoji four times: as it is, mirrored, and twice moved; then those with skin tones
+    plain = len(captioned.train) // 8
+    train = data.train
+    np.testing.assert_array_equal(train.x[:plain], captioned.train.x[4::8])
+    np.testing.assert_array_equal(train.condition["picture"][:plain], captioned.train.x[::8])
+    for x in (train.x, train.condition["picture"]):
+        np.testing.assert_array_equal(x[plain : 2 * plain], x[:plain, :, :, ::-1])
+    toned = len(train) - 4 * plain
+    assert 1000 < toned < 3786 - 1911
+    codes = {name: {emoji.base_of(str(each["code"])) for each in listed} for name, listed in split_codes().items()}
+    assert not codes["train"] & (codes["validation"] | codes["test"])
+
+
+def split_codes():
+    return dict(zip(("train", "validation", "test"), (listed for listed, _ in paired_emoji._viewed(8)), strict=True))
+
+
+def test_a_pair_is_moved_together_with_white_around():
+    view = paired_emoji.View(np.array([1, 1, 0]), np.array([False, True, False]), np.array([[1, -2], [0, 1], [0, 0]]))
+    x = np.arange(2 * 3 * 16, dtype=np.uint8).reshape(2, 3, 4, 4)
+    moved, mirrored, same = view.of(x)
+    np.testing.assert_array_equal(moved[:, 1:, :2], x[1, :, :3, 2:])
+    assert (moved[:, 0] == 255).all()
+    assert (moved[:, :, 2:] == 255).all()
+    np.testing.assert_array_equal(mirrored[:, :, 1:], x[1, :, :, :0:-1])
+    np.testing.assert_array_equal(same, x[0])
+
+
+def test_small_emoji_are_means_of_squares_of_both_styles(offline):
+    data = there(paired_emoji.shrunk_emoji, size=16, small=4)
+    for split in (data.train, data.test):
+        means = split.x.reshape(-1, 3, 4, 4, 4, 4).mean((3, 5))
+        assert np.abs(split.condition["small"] - means).max() <= 0.5
+    pairs = there(paired_emoji.paired_emoji, size=16)
+    np.testing.assert_array_equal(data.test.x, np.concatenate([pairs.test.condition["picture"], pairs.test.x]))
+    np.testing.assert_array_equal(data.train.x, np.concatenate([pairs.train.condition["picture"], pairs.train.x]))
+    with pytest.raises(ConfigError, match="half of it or less, not 16, 16"):
+        paired_emoji.shrunk_emoji(size=16, small=16)
 
 
 @pytest.mark.parametrize("wrong", [{"style": "apple"}, {"size": 12}])

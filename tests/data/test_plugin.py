@@ -15,6 +15,8 @@ def test_every_data_set_says_where_it_comes_from_and_may_be_used():
         "cifar-10",
         "emoji",
         "captioned-emoji",
+        "paired-emoji",
+        "shrunk-emoji",
         "spoken-digits",
         "names",
         "digits",

@@ -107,6 +107,36 @@ def test_a_row_of_dates_and_classes_is_the_condition_that_it_was_in_training(tmp
         condition_from(condition, [str(bad)], columns=columns)
 
 
+@pytest.mark.parametrize("names", [["income"], ["income", "city"]])
+def test_a_row_with_a_missing_cell_is_a_condition_where_training_had_such(names, tmp_path):
+    random = np.random.default_rng(0)
+    lines = ["x,income,city"]
+    for i in range(60):
+        income = "" if i % 7 == 0 else repr(5000 + 100 * random.normal())
+        lines.append(f"{random.normal()!r},{income},{('Bern', 'Basel')[i % 2]}")
+    path = written(tmp_path / "data.csv", "\n".join(lines))
+    data = finding.opened(str(path), {"given": names, "missing": "indicator"}, installed()).built().data
+    condition = building.Condition.from_description(data.extra["condition"])
+    columns = Wanted.stated(
+        "m", {"given": data.extra["given"]}, event_shape=(1,), condition=condition
+    ).condition_columns
+    for missing in ("", "NA"):
+        row = written(tmp_path / "row.csv", f"city;income\nBern;{missing}")
+        value = condition.arrays(condition_from(condition, [str(row)], columns=columns), 1)
+        numbers = next(each for each in value.values() if each.dtype.kind == "f")[0]
+        assert numbers[-1] == 1.0
+        assert 4500 < numbers[0] < 5500
+    row = written(tmp_path / "row.csv", "city;income\nBern;4900,5\nBasel;")
+    several = condition.arrays(condition_from(condition, [str(row)], columns=columns), 2)
+    numbers = next(each for each in several.values() if each.dtype.kind == "f")
+    assert numbers[:, -1].tolist() == [0.0, 1.0]
+    assert numbers[0, 0] == 4900.5
+    if "city" in names:
+        assert several["city"].tolist() == [
+            data.extra["condition"]["parts"][0]["labels"].index(c) for c in ("Bern", "Basel")
+        ]
+
+
 def data_x(data):
     return np.concatenate([np.asarray(split.x)[:, 0] for split in (data.train, data.validation, data.test)])
 

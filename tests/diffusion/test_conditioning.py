@@ -180,6 +180,11 @@ def test_other_refusals():
         MLPDiffusion(event_shape=[2], condition=parts(ARM), objective={"coupling": "optimal-transport"})
     with pytest.raises(UnknownNameError, match="layout"):
         UNet1dDiffusion(event_shape=[1, 16], layout="policy")
+    with pytest.raises(
+        ConfigError, match="of 3 levels over patches of 4 needs a length divisible by 16, not 40"
+    ) as told:
+        UNet1dDiffusion(event_shape=[1, 40], patch=4, multipliers=[1, 1, 1])
+    assert told.value.hint.startswith("The nearest: 32 and 48")
     with pytest.raises(ConfigError, match="the layout adm takes no down_dims"):
         UNet1dDiffusion(event_shape=[1, 16], down_dims=[8])
     with pytest.raises(ConfigError, match="the layout diffusion-policy takes no patch"):
@@ -361,3 +366,13 @@ def test_guidance_is_away_from_every_null():
 def test_a_part_described_in_python_is_the_same():
     described = Condition((Part("arm", "numbers", (5,), null=0.0),))
     assert Condition.from_description(described.describe()) == described == Condition.from_description(parts(ARM))
+
+
+def test_samples_are_drawn_in_bfloat16_whatever_the_condition():
+    """The encoder's outputs become arrays of the state, and NumPy has no bfloat16."""
+    model = built("unet")
+    given = drawn(model, 2)
+    plain = model.sample(2, condition=given, seed=1, steps=2)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = model.sample(2, condition=given, seed=1, steps=2)
+    torch.testing.assert_close(mixed.float(), plain, atol=0.1 * float(plain.abs().max()), rtol=0)

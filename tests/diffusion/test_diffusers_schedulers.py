@@ -101,13 +101,13 @@ def our_run(plan, steps, start, noises, learned):
             "v": lambda: alpha * x - sigma * output,  # noqa: B023
             "velocity": lambda: x - sigma * output,  # noqa: B023
         }
-        d = np.clip(of[plan.prediction](), -row.clip, row.clip)
-        slots = [sum(m * value for m, value in zip(line, [*slots, d], strict=True)) for line in row.matrix]
+        unclipped = of[plan.prediction]()
+        columns = [*slots, np.clip(unclipped, -row.clip, row.clip), unclipped][: row.matrix.shape[1]]
+        slots = [sum(m * value for m, value in zip(line, columns, strict=True)) for line in row.matrix]
         if row.noise_scale:
             spread = np.exp(row.noise_range * (variance + 1) / 2) if learned else 1.0
             slots[0] = slots[0] + row.noise_scale * spread * next(fresh)
-        if not times or times[-1] != row.time:  # a step with an unclipped ε evaluates twice
-            times.append(row.time)
+        times.append(row.time)
     return np.array(times), slots[0]
 
 

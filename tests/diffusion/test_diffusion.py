@@ -1,6 +1,8 @@
 """The diffusion model, most of it with a network whose right answer is known in closed form."""
 
+import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch
 from zoo.conditions import Condition
 from zoo.errors import ConditionError, ConfigError, DataError, UnknownNameError, UsageError
 from zoo.paths import CosineLogSNR
+from zoo.samplers import Guidance
 from zoo_diffusion.diffusion import Diffusion
 from zoo_diffusion.graphs import DivergenceModule, GaussianStep
 from zoo_diffusion.mlp import MLPDiffusion
@@ -151,11 +154,88 @@ def test_the_step_keeps_history(tiny):
     torch.testing.assert_close(out[1], state[0])
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_further_column_is_d_before_it_is_clipped(tiny, more):
+    """After guidance and its rescaling, and with known parts mixed in, as D itself."""
+    model = tiny().double()
+    kind = {"dtype": torch.float64}
+    state, (known, fresh) = torch.randn(2, 2, 5, 1, 8, 8, **kind)
+    time, alpha, sigma, clip, scale, rescale = (torch.tensor(v, **kind) for v in (500.0, 0.7, 0.7, 0.3, 3.0, 0.4))
+    matrix, mask = torch.randn(2, 3 + more, **kind), torch.randint(2, (5, 1, 8, 8)).double()
+    weights, classes = torch.tensor([1.5, -0.5], **kind), torch.tensor([[0, 1, 2, 0, 1], [3] * 5])
+    with torch.no_grad():
+        row = (matrix, fresh, weights, known, mask, classes)
+        out, d = GaussianStep(model)(state, time, alpha, sigma, clip, scale, rescale, *row)
+        outputs = [model.predict(state[0], time, alpha, sigma, each)[0] for each in classes]
+        guided = 1.5 * outputs[0] - 0.5 * outputs[1]
+        of_class, of_guided = (each.flatten(1).std(1, correction=0) for each in (outputs[0], guided))
+        guided = guided * (0.4 * of_class / of_guided + 0.6)[:, None, None, None]
+        unclipped = model.denoised(guided, state[0], alpha, sigma)
+    both = [mask * each + (1 - mask) * known for each in (unclipped.clamp(-0.3, 0.3), unclipped)]
+    assert (both[0] - both[1]).abs().max() > 0.1
+    torch.testing.assert_close(d, both[0])
+    columns = torch.stack([*state, *both][: 3 + more])
+    expected = torch.tensordot(matrix, columns, 1)
+    expected[0] += 3 * fresh
+    torch.testing.assert_close(out, expected)
+
+
+EDITED = {"init": torch.linspace(0, 16, 64).reshape(1, 8, 8), "mask": torch.arange(64).reshape(1, 8, 8) % 3 > 0}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"guidance": Guidance(3.0, interval=(0.0, 2.0), rescale=0.7), "negative": 1},
+        {"compose": [(0, 1.5), (1, -0.5)]},
+        EDITED,
+        {"init": EDITED["init"], "strength": 0.6},
+    ],
+    ids=["plain", "guided", "composed", "known parts", "strength"],
+)
+def test_an_unclipped_epsilon_takes_one_evaluation_a_step(tiny, options):
+    """With what two evaluations give, to rounding."""
+    model, calls = tiny(), []
+    model.network.register_forward_hook(lambda *_: calls.append(1))
+    options = {"condition": None if "compose" in options else 2, "sampler": "ddim", "steps": 5, "seed": 3, **options}
+    steps = 3 if "strength" in options else 5
+    once = model.sample(2, epsilon="unclipped", **options)
+    assert len(calls) == steps
+    model.sampling = replace(model.sampling, unclipped_column=False)
+    twice = model.sample(2, epsilon="unclipped", **options)
+    assert len(calls) == steps + 2 * steps - 1
+    torch.testing.assert_close(once, twice, atol=2e-4, rtol=1e-4)
+    assert (model.sample(2, **options) - once).abs().max() > 0.1
+
+
+def test_a_learned_variance_goes_with_an_unclipped_epsilon(tiny):
+    model = tiny(variance="learned-range")
+    options = {"condition": 2, "sampler": "ddim", "steps": 3, "seed": 3, "epsilon": "unclipped"}
+    once = model.sample(2, **options)
+    model.sampling = replace(model.sampling, unclipped_column=False)
+    torch.testing.assert_close(once, model.sample(2, **options), atol=2e-4, rtol=1e-4)
+
+
 def test_it_works_in_double_precision(tiny):
     model = tiny().double()
     single = tiny()
     assert model.sample(2, seed=0).dtype == torch.float64
     torch.testing.assert_close(model.sample(2, seed=0).float(), single.sample(2, seed=0), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sixteen_bits_are_refused_and_autocast_is_what_they_are_told_to_use(tiny, dtype):
+    model = tiny(likelihood=True)
+    half = copy.deepcopy(model).to(dtype)
+    x = torch.zeros(2, *model.event_shape)
+    for call in (lambda: half.sample(2), lambda: half.log_prob(x.to(dtype)), lambda: half.encode(x.to(dtype))):
+        with pytest.raises(UsageError, match=f"a diffusion cannot (sample|score) in {str(dtype)[6:]}"):
+            call()
+    with torch.autocast("cpu", torch.bfloat16):
+        lowered = model.sample(4, seed=0, steps=3)
+    assert lowered.dtype == torch.float32
+    torch.testing.assert_close(lowered, model.sample(4, seed=0, steps=3), atol=0.1, rtol=0.1)
 
 
 def test_requests_that_make_no_sense_are_refused(gaussian, model):

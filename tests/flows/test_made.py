@@ -92,9 +92,9 @@ class Counting(Tensors):
         assert x.shape[0] == columns.stop - columns.start
         return super().product(index, rows, columns, x, start)
 
-    def relu(self, x):
+    def activation(self, x):
         self.units[0] += x.shape[0]
-        return super().relu(x)
+        return super().activation(x)
 
 
 @torch.no_grad()

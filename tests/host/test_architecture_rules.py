@@ -40,7 +40,7 @@ TENSORS = {
     "zoo/testing/toys.py",
     *("zoo/metrics/density.py", "zoo/metrics/agreement.py", "zoo/metrics/classifiers.py"),
     *("zoo/metrics/unexported.py", "zoo/training/optimizers.py", "zoo/training/sketching.py"),
-    "zoo/training/averages.py",
+    *("zoo/metrics/features.py", "zoo/training/feeding.py", "zoo/training/averages.py"),
 }
 
 

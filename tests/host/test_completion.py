@@ -54,6 +54,9 @@ def test_the_help_of_run_is_in_sections_that_name_every_option_once():
     told = CliRunner().invoke(cli, ["run", "--help"]).stdout
     for title in (*SECTIONS, "Other options"):
         assert f"\n{title}:\n" in told
+    # every line of a section begins an option, or goes on with the text of the one before
+    sections = told[told.index(f"\n{next(iter(SECTIONS))}:\n") :].splitlines()
+    assert [line for line in sections if line[:2] == "  " and line[2] not in " -"] == []
     flags = [line.split()[0].rstrip(",") for line in told.splitlines() if line.startswith("  -")]
     assert len(flags) == len(command.get_params(command.make_context("run", ["x"], resilient_parsing=True))) - 1
     assert len(set(flags)) == len(flags)

@@ -240,6 +240,7 @@ def test_a_batch_becomes_a_loss(monkeypatch, tmp_path):
     from zoo.models.building import build
     from zoo.training import loop
     from zoo.training.data import load_data
+    from zoo.training.feeding import Feed
     from zoo.training.parallel import Replicas
     from zoo.training.run import find_recipe
 
@@ -258,8 +259,9 @@ def test_a_batch_becomes_a_loss(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.Tensor, "backward", arrived)
     with journey:
         settings, path = recipe.training.at(0), tmp_path / "checkpoint"
-        loop._step(model, model, optimizer, data, settings, 0, None, path, Replicas(model))
-    assert called_by(journey, "_step", "Diffusion.loss", "Diffusion._called", "called") == told(
+        feed = Feed(data.train, lambda: iter(()), workers=0)
+        loop._step(model, model, optimizer, data, settings, 0, None, path, Replicas(model), feed)
+    assert called_by(journey, "_step", "Diffusion.loss", "Diffusion._called", "called", "_plainly") == told(
         "From a batch to the loss"
     )
 

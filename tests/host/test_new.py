@@ -1,8 +1,10 @@
 """``zoo new``: each kind of package, written under a name, installs, is listed and passes its own tests."""
 
 import ast
+import re
 import subprocess
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -83,6 +85,21 @@ def test_the_command_writes_a_folder_and_refuses_a_name_that_is_taken(zoo_comman
     assert "there is a sampler named euler already, of genzoo" in refused.stdout
 
 
+def commands(text, kind):
+    """The commands of a document's first blocks, without comments."""
+    lines = "".join(re.findall(rf"^```{kind}\n(.*?)^```$", text, re.M | re.S)).splitlines()
+    return [re.sub(r"\s+#.*", "", line).removeprefix("$ ") for line in lines if not line.startswith("#")]
+
+
+def test_the_first_tutorial_has_the_commands_of_the_readme_that_it_writes():
+    """Which a test below runs, in their order."""
+    page = Path(__file__).parents[2] / "docs" / "plugins" / "README.md"
+    begin, into, *others = commands(page.read_text("utf-8"), "console")
+    assert (begin, into) == ("zoo new rings --kind flow", "cd zoo-rings")
+    readme = {str(path): text for path, text in written(Naming("rings"), "flow")}["README.md"]
+    assert others == [command for command in commands(readme, "sh") if command != "pytest"]
+
+
 @pytest.fixture(scope="session")
 def new_plugins(new_environment):
     return new_environment("new")
@@ -108,5 +125,32 @@ def test_a_package_installs_with_pip_is_listed_and_passes_its_own_tests(kind, ne
         assert done.returncode == 0, done.stdout[-3000:]
         assert " passed" in done.stdout
         assert "failed" not in done.stdout
+    finally:
+        new_plugins.pip("uninstall", "-y", f"zoo-{name}")
+
+
+@pytest.mark.full
+@kinds
+def test_the_commands_of_a_readme_run_one_after_another_down_to_the_page(kind, new_plugins):
+    """As a stranger copies them: each kind that has a model to draw from ends with a page for the browser."""
+    pytest.importorskip("onnxruntime")
+    name = f"hour-{kind}"
+    folder = new(name, kind, new_plugins.work / f"zoo-{name}")
+    new_plugins.install(folder)
+    programs = new_plugins.work / "programs"
+    programs.mkdir(exist_ok=True)
+    for program, module in (("zoo", "-m zoo"), ("python", "")):
+        (programs / program).write_text(f'#!/bin/sh\nexec {new_plugins.python} {module} "$@"\n')
+        (programs / program).chmod(0o755)
+    environment = {**new_plugins.environment, "PATH": f"{programs}:{new_plugins.environment['PATH']}"}
+    own = [each for each in commands((folder / "README.md").read_text("utf-8"), "sh") if each.startswith(("zoo", "py"))]
+    try:
+        for command in own:
+            if command != "pytest":  # the test above runs it
+                done = subprocess.run(
+                    ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
+                )
+                assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        assert (folder / "page" / "index.html").is_file() == (kind in ("flow", "diffusion", "dataset", "adapter"))
     finally:
         new_plugins.pip("uninstall", "-y", f"zoo-{name}")

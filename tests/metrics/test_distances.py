@@ -8,12 +8,14 @@ from matplotlib.figure import Figure
 
 from zoo.conditions import Condition
 from zoo.data import Dataset, Split
+from zoo.errors import PluginError
 from zoo.metrics import two_sample
 from zoo.metrics.evaluation import Evaluation
+from zoo.metrics.neighbours import copying, fidelity, prdc
 from zoo.metrics.outliers import area, auroc
-from zoo.metrics.posterior import calibration, ranks, ranks_of
+from zoo.metrics.posterior import calibration, predictive, ranks, ranks_of, tarp
 from zoo.metrics.report import draw_ranks, page
-from zoo.metrics.rows import compared
+from zoo.metrics.rows import compared, nearest, squared_distances
 from zoo.modality import Column, Table
 
 
@@ -24,7 +26,8 @@ class Gaussian:
         self.event_shape, self.condition, self.levels = (d,), condition, None
         self.deviation, self.shift = deviation, shift
         score = SimpleNamespace(estimates=False)
-        self.manifest = SimpleNamespace(sample=object(), log_prob=score, density="exact", length=None)
+        sample = SimpleNamespace(stepped=False)
+        self.manifest = SimpleNamespace(sample=sample, log_prob=score, density="exact", length=None)
 
     def mean(self, condition):
         return self.shift if condition is None else np.asarray(condition, float).reshape(len(condition), -1)[:, :1]
@@ -89,6 +92,16 @@ def test_a_right_model_is_as_far_as_training_data_and_a_wrong_one_farther():
     assert abs(told["of_training_data"] - 0.5) < 0.07
     # two normals at a distance of √2: the best accuracy is Φ(√2/2)
     assert two_sample.c2st(evaluation(Gaussian(shift=1.0), n=300))["c2st"]["value"] == pytest.approx(0.76, abs=0.05)
+
+
+def test_samples_are_not_compared_with_data_of_their_own_conditions():
+    """Beside its twin of another kind in training, each row of a fold would be taken for that kind."""
+    pytest.importorskip("sklearn")
+    found = compared(evaluation(Gaussian(condition=Condition.vector(1)), n=600))
+    assert len(found.drawn) == len(found.held_out) == len(found.training) == 300
+    assert not set(found.drawn[:, -1].round(7)) & set(found.held_out[:, -1].round(7))
+    right = two_sample.c2st(evaluation(Gaussian(condition=Condition.vector(1)), n=1200))["c2st"]
+    assert right["value"] == pytest.approx(0.5, abs=3 * right["standard_error"])
 
 
 def test_samples_are_rounded_as_the_data_are_before_they_are_compared():
@@ -167,3 +180,100 @@ def test_auroc_is_the_share_of_pairs_in_order():
     assert measured["value"] == 1.0
     assert (measured["samples"], measured["others"]) == (600, 50)
     assert auroc(evaluation(Gaussian())) == {}
+
+
+# -- nearest neighbours ----------------------------------------------------------------------------------------------
+
+
+def test_neighbours_are_those_of_all_pairs():
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=(300, 3)), random.normal(size=(40, 3))
+    distances = np.sort(np.linalg.norm(a[:, None] - b, axis=2), axis=1)
+    np.testing.assert_allclose(nearest(a, b, 4), distances[:, :4])
+    own = np.sort(np.linalg.norm(a[:, None] - a, axis=2), axis=1)
+    np.testing.assert_allclose(nearest(a, a, 2, same=True), own[:, 1:3])
+    far = 1e4 + a  # equal rows are at no distance, whatever the rounding of large numbers
+    assert (np.diag(squared_distances(far, far.copy())) == 0).all()
+
+
+def test_measures_are_those_of_their_definitions():
+    random = np.random.default_rng(1)
+    drawn, real = random.normal(size=(60, 2)), random.normal(0.7, 1, size=(50, 2))
+    found = {name: table["value"] for name, table in prdc(drawn, real, real[::-1], "numbers").items()}
+
+    def reach(x):
+        return np.sort(np.linalg.norm(x[:, None] - x, axis=2), axis=1)[:, 5]
+
+    apart = np.linalg.norm(drawn[:, None] - real, axis=2)
+    expected = {
+        "precision": (apart <= reach(real)).any(1).mean(),
+        "recall": (apart <= reach(drawn)[:, None]).any(0).mean(),
+        "prdc_density": (apart <= reach(real)).sum() / (5 * len(drawn)),
+        "prdc_coverage": (apart <= reach(real)).any(0).mean(),
+    }
+    assert found == pytest.approx(expected, abs=1e-4)
+    assert prdc(drawn[:5], real, real, "numbers") == {}
+
+
+def test_a_narrow_model_has_precision_and_no_recall_and_a_wide_one_the_reverse():
+    narrow, wide = fidelity(evaluation(Gaussian(deviation=0.2))), fidelity(evaluation(Gaussian(deviation=5.0)))
+    assert narrow["precision"]["value"] > 0.97
+    assert narrow["recall"]["value"] < 0.3
+    assert wide["precision"]["value"] < 0.3
+    assert wide["recall"]["value"] > 0.9
+    right = fidelity(evaluation(Gaussian()))
+    for name, table in right.items():
+        assert table["value"] == pytest.approx(table["of_training_data"], abs=0.06), name
+
+
+def test_a_model_that_copies_its_training_data_is_found_out():
+    honest = evaluation(Gaussian())
+    told = copying(honest)["closest_record"]
+    assert told["share_near"] == pytest.approx(0.05, abs=0.03)
+    assert told["value"] == pytest.approx(told["of_held_out_data"], rel=0.2)
+    thief = evaluation(Gaussian())
+    train = np.asarray(thief.data.train.x)
+    thief.model.sample = lambda n, **_: train[np.random.default_rng(0).integers(len(train), size=n)] + np.float32(1e-4)
+    told = copying(thief)["closest_record"]
+    assert told["share_near"] == 1.0
+    assert told["value"] < 0.01 * told["of_held_out_data"]
+    # nothing is said of copies of data that the model was not trained on
+    assert copying(evaluation(Gaussian(), own=False)) == {}
+
+
+# -- posteriors ------------------------------------------------------------------------------------------------------
+
+
+class Correlated(Gaussian):
+    """Samples whose columns have the right distribution each, and are copies of one another."""
+
+    def sample(self, n, *, seed, condition=None, progress=None):
+        z = np.random.default_rng(seed).standard_normal((n, 1))
+        return (self.mean(condition) + np.repeat(z, 2, 1)).astype(np.float32)
+
+
+def test_random_points_find_what_single_columns_do_not_show():
+    pytest.importorskip("scipy")
+    one = Condition.vector(1)
+    assert tarp(evaluation(Gaussian(condition=one)))["tarp"]["value"] > 0.01
+    assert tarp(evaluation(Gaussian(condition=one, deviation=0.6)))["tarp"]["value"] < 1e-3
+    together = evaluation(Correlated(condition=one))
+    assert calibration(together)["sbc"]["value"] > 0.01
+    assert tarp(together)["tarp"]["value"] < 1e-3
+    assert tarp(evaluation(Gaussian())) == {}
+
+
+def test_a_simulator_shows_whether_posteriors_fit_what_was_observed():
+    one, random = Condition.vector(1, ("seen",)), np.random.default_rng(0)
+
+    def observe(samples):
+        return samples.mean(1, keepdims=True) + 0.7 * random.standard_normal((len(samples), 1))
+
+    fits = predictive(evaluation(Gaussian(condition=one), simulator=("m:observe", observe)))["posterior_predictive"]
+    assert fits["value"] < 0.05
+    assert fits["worst"] == "seen"
+    off = predictive(evaluation(Gaussian(condition=one), simulator=("m:o", lambda x: observe(x) + 5)))
+    assert off["posterior_predictive"]["value"] > 0.9
+    assert predictive(evaluation(Gaussian(condition=one))) == {}
+    with pytest.raises(PluginError, match=r"m:o makes an array of shape \[29700, 2\]"):
+        predictive(evaluation(Gaussian(condition=one), simulator=("m:o", lambda x: x)))

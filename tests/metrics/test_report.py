@@ -17,22 +17,26 @@ class Model:
 
     condition = None
 
-    def __init__(self, x, density):
+    def __init__(self, x, density, steps=False):
         self.x, self.event_shape = x, x.shape[1:]
         log_prob = SimpleNamespace(estimates=False) if density else None
         kind = "exact" if density else "none"
-        self.manifest = SimpleNamespace(sample=object(), log_prob=log_prob, density=kind, length=None)
+        self.manifest = SimpleNamespace(
+            sample=SimpleNamespace(stepped=steps), log_prob=log_prob, density=kind, length=None
+        )
 
-    def sample(self, n, *, seed, condition, progress):
+    def sample(self, n, *, seed, condition, progress, steps=64):
         return self.x[:n]
 
     def log_prob(self, x, *, condition, seed, progress=None):
         return -np.asarray(x, float).reshape(len(x), -1).sum(1)
 
 
-def paged(x, density=True, name="m", history=(), **data):
+def paged(x, density=True, name="m", history=(), steps=False, **data):
     split = Split(x)
-    evaluation = Evaluation(model=Model(x, density), data=Dataset("d", split, split, split, **data), samples=len(x))
+    evaluation = Evaluation(
+        model=Model(x, density, steps), data=Dataset("d", split, split, split, **data), samples=len(x)
+    )
     return page(evaluation, {"a": {"value": 1.5, "of": "<this>"}}, name=name, facts={"f": "g"}, history=history)
 
 
@@ -63,3 +67,12 @@ def test_nothing_is_said_of_what_is_not_there_and_names_cannot_break_the_page():
     whole = paged(x, history=[{"step": 10, "loss": 2.0}, {"step": 20, "loss": 1.0, "validation": 1.5}])
     assert re.findall("<h2>(.*?)</h2>", whole) == ["Metrics", "Samples", "Marginals", "Likelihood", "Training"]
     assert whole == paged(x, history=[{"step": 10, "loss": 2.0}, {"step": 20, "loss": 1.0, "validation": 1.5}])
+
+
+def test_models_that_take_steps_are_shown_in_few_and_many(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+    drawn = []
+    monkeypatch.setattr(Model, "sample", lambda self, n, *, steps=64, **_: drawn.append(steps) or self.x[:n])
+    assert "Quality by steps" not in paged(x)
+    assert "Quality by steps" in paged(x, steps=True)
+    assert drawn[-6:] == [1, 2, 4, 8, 16, 32]

@@ -181,6 +181,12 @@ def steps_bundle(steps, exported_once):
     return exported_once("steps", steps)
 
 
+@pytest.fixture(scope="session")
+def unclipped():
+    """The same with a sampler that keeps the network's own ε."""
+    return unet(Steps, sampling={"steps": 4, "options": {"epsilon": "unclipped"}})
+
+
 @pytest.fixture
 def graph():
     """Makes a graph of one input x and one output y around a function, both float32 [batch, 4] unless said."""

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from zoo.bundle.scan import scan_graph
 from zoo.errors import ExportError, ProofError
-from zoo.programs import Graph
+from zoo.programs import WIDE_COLUMNS, Graph
 from zoo.programs.ports import Port
 from zoo.runtime import Session
 from zoo_onnx import torch_exporter
@@ -29,8 +29,10 @@ def test_sizes_of_an_example_are_alike_nowhere(diffusion):
         assert len(set(sizes.values())) == len(sizes)
         assert min(sizes.values()) >= 2
         assert not set(sizes.values()) & {d for p in ports for d in p.shape if isinstance(d, int)}
-        if "columns" in sizes:
-            assert sizes["columns"] == sizes["slots"] + 1
+        if WIDE_COLUMNS in sizes:
+            assert sizes[WIDE_COLUMNS] == sizes["slots"] + 2
+            more = [each[WIDE_COLUMNS] - each["slots"] for each in proven_sizes(ports)]
+            assert more == [1, 2, 1, 2]
         assert {s["batch"] for s in proven_sizes(ports)} == {1, 2, 3, 17}
 
 

@@ -1,6 +1,7 @@
 """Every operator that the exporter translates itself, at ordinary values and at those where naive formulas fail."""
 
 import math
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -56,6 +57,10 @@ CASES = {
     aten.elu.default: [(lambda x: aten.elu(x, 1.5), row(-200, -1e-6, 0, 1e-6, 2, 1e30))],
     aten.selu.default: [(torch.selu, row(-200, -1e-6, 0, 1e-6, 2, 1e30))],
     aten.celu.default: [(lambda x: torch.celu(x, 2.0), row(-200, -1e-6, 0, 1e-6, 2, 1e30))],
+    aten.gelu.default: [
+        (aten.gelu, row(-1e30, -30, -2, -0.5, -1e-6, 0, 1e-8, 0.7, 3, 30, 1e12)),
+        (partial(aten.gelu, approximate="tanh"), row(-1e12, -30, -2, -0.5, -1e-6, 0, 1e-8, 0.7, 3, 30, 1e12)),
+    ],
     aten.erfc.default: [(aten.erfc, row(-INF, -5, -1, 0, 1e-8, 0.49, 0.51, 1, 3, 5, 9, INF))],
     aten.special_erfcx.default: [(aten.special_erfcx, row(-5, -1, 0, 1, 10, 1e6, 1e30))],
     aten.special_log_ndtr.default: [(aten.special_log_ndtr, row(-1000, -20, -5, -1, 0, 1, 5, 12))],

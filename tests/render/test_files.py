@@ -131,7 +131,7 @@ def test_columns_must_fit_the_event(tmp_path):
     ("text", "message"),
     [
         ("", "empty"),
-        ("x0,x1\n1,2\n3\n", "row 2 has 1 columns"),
+        ("x0,x1\n1,2\n3\n", "line 3 has 1 columns"),
         ("x0,x1\n1,two\n", "'two' is not a number"),
     ],
 )

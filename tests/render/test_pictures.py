@@ -11,6 +11,7 @@ from PIL import Image
 
 from zoo.render.images import draw_images, grid_columns, tile, to_bytes
 from zoo.render.points import density_on_grid, draw_histogram, draw_scatter
+from zoo.render.read import read_samples
 
 
 def opened(content):
@@ -207,3 +208,19 @@ def test_the_ends_of_a_recording_do_not_look_like_clicks():
     picture = spectrogram(x, 8000)
     high = picture[picture.shape[0] // 2 :]  # frequencies that the tone does not have
     assert high[:, [0, -1]].max() < picture[16].max() - 30  # row 16 is 1 kHz
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_in_a_png_is_white(tmp_path, mode):
+    """Black is what most programs leave beneath transparent pixels, and no training data had black around."""
+    pixels = np.zeros((4, 4, 4), np.uint8)
+    pixels[:2] = (200, 200, 200, 255)
+    image = Image.fromarray(pixels)
+    if mode == "P":
+        image = Image.fromarray(np.repeat(np.arange(2, dtype=np.uint8), 8).reshape(4, 4), "P")
+        image.putpalette([200, 200, 200, 0, 0, 0])
+    image.convert(mode).save(tmp_path / "x.png", **({"transparency": 1} if mode == "P" else {}))
+    for channels in (1, 3):
+        (read,) = read_samples(tmp_path / "x.png", (channels, 4, 4), pictures=True)[0]
+        assert (read[:, :2] == 200).all()
+        assert (read[:, 2:] == 255).all()

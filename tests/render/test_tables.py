@@ -65,7 +65,7 @@ def test_samples_are_rounded_into_their_columns(tmp_path):
     write(samples, tmp_path / "x.csv", Extras(modality=TABLE))
     assert (tmp_path / "x.csv").read_text().splitlines() == [
         "sex,age,height,free",
-        "female,33,1.75,0.3333333432674408",
+        "female,33,1.75,0.33333334",
         "male,19,-0.01,-2.0",
         "male,79,1.75,0.0",
     ]
@@ -97,7 +97,7 @@ def test_columns_are_found_by_their_headings(tmp_path):
         ("sex,age,height\nmale,1,2\n", "no column 'free'"),
         ("sex,age,height,free\nother,1,2,3\n", "'other' is not one of female, male"),
         ("sex,age,height,free\nmale,old,2,3\n", "'old' is not a number"),
-        ("sex,age,height,free\nmale,1,2\n", "row 1 has 3 columns"),
+        ("sex,age,height,free\nmale,1,2\n", "line 2 has 3 columns"),
         ("", "empty"),
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 
 from zoo.bundle import MANIFEST, Manifest, open_bundle
 from zoo.errors import BundleError
+from zoo.runtime import load
 from zoo.runtime.check import check
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
@@ -14,8 +15,8 @@ CORPUS = sorted(path.parent.relative_to(BUNDLES).as_posix() for path in BUNDLES.
 
 
 def test_the_corpus_is_whole_and_small():
-    assert {name.split("/")[0] for name in CORPUS} == {"before-parts", "brought", "parts"}
-    assert len(CORPUS) == 8
+    assert {name.split("/")[0] for name in CORPUS} == {"before-parts", "brought", "columns", "parts"}
+    assert len(CORPUS) == 9
     assert sum(path.stat().st_size for path in BUNDLES.rglob("*") if path.is_file()) < 1_000_000
 
 
@@ -32,6 +33,12 @@ def test_its_version_is_the_oldest_that_has_all_that_it_states(name):
     else:
         with pytest.raises(BundleError, match="is not a valid manifest"):
             Manifest.from_json(other)
+
+
+def test_a_column_for_d_before_it_is_clipped_decides_its_samples():
+    model = load(BUNDLES / "columns" / "unclipped", "cpu")
+    assert model.table().matrix.shape == (4, 1, 3)
+    assert abs(model.sample(4, seed=1) - model.sample(4, seed=1, epsilon="clipped")).max() > 0.01
 
 
 @pytest.mark.parametrize("name", CORPUS)

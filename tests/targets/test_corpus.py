@@ -1,5 +1,6 @@
 """Bundles written long ago give their golden samples in Python and in C++: see tests/bundles/README.md."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,19 @@ def test_golden_samples_are_given_again(program, name, tmp_path):
         fused = ["--fused"] if subject == "program:fused" else []
         found, expected = program.sample(BUNDLES / name, *arguments, *fused), golden[f"{subject}/0/out/x"][:n]
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * manifest.sample.unit(expected))
+
+
+def test_a_table_with_a_column_that_the_graph_does_not_take_is_refused(program, copied):
+    bundle = BUNDLES / "columns" / "unclipped"
+    assert program.sample(bundle, "--seed", 0, "-n", 2, "--table", "ddpm-100").shape == (2, 3)
+    folder = copied(bundle)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "format": {**manifest["format"], "version": 1}}))
+    assert "states what its format, version 1, does not have" in program.refuses(folder)
+    del manifest["programs"]["sample"]["unclipped_column"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert program.sample(folder, "--seed", 0, "-n", 2, "--table", "ddpm-100").shape == (2, 3)
+    assert "graph step takes no matrix of 3 columns for 1 slots" in program.refuses(folder, "-n", 2)
 
 
 def test_what_a_plugin_brought_is_no_reason_to_refuse_but_other_tables_and_scores_are(program, tmp_path):

@@ -52,6 +52,14 @@ def test_a_judge_listens():
     assert classify_samples(classifier, data, fresh.x, 1 - fresh.condition).agreement < 0.05
 
 
+def test_a_judge_learns_from_few_data_too():
+    data = Dataset("bars", bars(60, 0), bars(10, 1), bars(100, 2), levels=16)
+    assert (
+        classify_samples(train_classifier(data, epochs=60), data, bars(5, 3).x, bars(5, 3).condition).test_accuracy
+        > 0.8
+    )
+
+
 def test_data_without_labels_cannot_be_judged():
     split = Split(np.zeros((4, 2), np.float32))
     with pytest.raises(DataError, match="no labelled images or recordings"):

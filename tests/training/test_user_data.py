@@ -2,6 +2,7 @@
 
 import csv
 import json
+import wave
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from zoo.data import Dataset, Split  # noqa: E402
 from zoo.errors import ConfigError, DataError, PluginError, UsageError  # noqa: E402
 from zoo.registry import Registry, installed  # noqa: E402
 from zoo.registry.cards import ModelCard  # noqa: E402
-from zoo.training import loop  # noqa: E402
+from zoo.training import feeding  # noqa: E402
 from zoo.training.checking import mistakes  # noqa: E402
 from zoo.training.data import load_data, trained_on  # noqa: E402
 from zoo.training.inferring import inferred  # noqa: E402
@@ -330,11 +331,11 @@ def test_pictures_and_recordings_get_the_units_of_a_diffusion():
 
 def test_an_epoch_is_permuted_once_and_as_before():
     settings = TrainingRecipe(seed=3, batch_size=10)
-    loop._order.cache_clear()
+    feeding._order.cache_clear()
     for step in (0, 1, 7, 10, 11, 0):
         order = np.random.default_rng([3, step // 10]).permutation(105)
-        np.testing.assert_array_equal(loop._indices(105, settings, step), order[step % 10 * 10 :][:10])
-    assert loop._order.cache_info().misses == 3  # two epochs, and the first again
+        np.testing.assert_array_equal(feeding.indices_of(105, settings, step), order[step % 10 * 10 :][:10])
+    assert feeding._order.cache_info().misses == 2  # two epochs, the first of which is asked for again
 
 
 def test_a_data_set_that_fails_is_named_with_its_plugin(monkeypatch):
@@ -377,7 +378,39 @@ def test_zoo_data_shows_columns_and_what_keeps_them_from_training(table, tmp_pat
 
 
 def test_data_that_stay_on_disk_train_to_the_same_weights(tmp_path, monkeypatch):
-    """As documented: a mapped array, and pictures that are decoded batch by batch, change no byte."""
+    """As documented: mapped arrays, and pictures and recordings that are read batch by batch, change no byte."""
+    from safetensors.numpy import save_file
+
+    from zoo.reading.formats import arrays, pictures, recordings
+
+    image = pytest.importorskip("PIL.Image")
+    random = np.random.default_rng(0)
+    np.save(tmp_path / "rows.npy", random.normal(size=(200, 3)).astype(np.float32))
+    (tmp_path / "photos").mkdir()
+    for i, pixels in enumerate(random.integers(0, 256, (60, 4, 4), dtype=np.uint8)):
+        image.fromarray(pixels).save(tmp_path / "photos" / f"{i:02}.png")
+    x = random.normal(size=(90, 2, 3)).astype(np.float32)
+    save_file({"samples": x, "condition": random.normal(size=(90, 2))}, tmp_path / "x.safetensors")
+    (tmp_path / "sounds").mkdir()
+    for i in range(30):
+        with wave.open(str(tmp_path / "sounds" / f"{i:02}.wav"), "wb") as file:
+            file.setparams((1 + i % 2, 2, 8000 * (1 + i % 3), 0, "NONE", None))
+            file.writeframes(random.integers(-9999, 9999, 90 + 2 * i).astype("<i2").tobytes())
+
+    def trained(name):
+        options = {"rate": 8000, "seconds": 0.001} if name == "sounds" else {}
+        model = zoo.train("nsf-coupling", data=str(tmp_path / name), data_options=options, steps=3)
+        return {key: value.numpy().tobytes() for key, value in model.state_dict().items()}
+
+    before = {name: trained(name) for name in ("rows.npy", "photos", "x.safetensors", "sounds")}
+    for module in (arrays, pictures, recordings):
+        monkeypatch.setattr(module, "IN_MEMORY", 0)
+    assert isinstance(arrays.safetensors(tmp_path / "x.safetensors").x, np.memmap)
+    assert {name: trained(name) for name in before} == before
+
+
+def test_workers_and_interruptions_change_no_byte(tmp_path, monkeypatch):
+    """Epochs end within the run, batches are taken in parts, and a run is resumed with other workers."""
     from zoo.reading.formats import arrays, pictures
 
     image = pytest.importorskip("PIL.Image")
@@ -386,12 +419,68 @@ def test_data_that_stay_on_disk_train_to_the_same_weights(tmp_path, monkeypatch)
     (tmp_path / "photos").mkdir()
     for i, pixels in enumerate(random.integers(0, 256, (60, 4, 4), dtype=np.uint8)):
         image.fromarray(pixels).save(tmp_path / "photos" / f"{i:02}.png")
-
-    def trained(name):
-        model = zoo.train("nsf-coupling", data=str(tmp_path / name), steps=3)
-        return {key: value.numpy().tobytes() for key, value in model.state_dict().items()}
-
-    before = {name: trained(name) for name in ("rows.npy", "photos")}
     for module in (arrays, pictures):
         monkeypatch.setattr(module, "IN_MEMORY", 0)
-    assert {name: trained(name) for name in before} == before
+    for name in ("rows.npy", "photos"):
+        recipe = Recipe.from_dict(
+            {
+                "name": "x",
+                "model": {"architecture": "nsf-coupling", "config": SMALL},
+                "data": {"path": str(tmp_path / name)},
+                "training": {"steps": 7, "batch_size": 20, "accumulate": 3, "checkpoint_every": 2},
+            }
+        )
+
+        def weights(run, recipe=recipe, name=name, **options):
+            train_recipe(recipe, tmp_path / name.upper() / run, installed(), **options)
+            return (tmp_path / name.upper() / run / "weights.safetensors").read_bytes()
+
+        alone = weights("alone", workers=0)
+        steps = iter([False] * 3 + [True] + [False] * 9)
+        folder = tmp_path / name.upper() / "resumed"
+        assert train_recipe(recipe, folder, installed(), workers=1, stop=lambda steps=steps: next(steps)) is None
+        assert weights("resumed", workers=2) == alone
+
+
+def test_a_picture_that_a_worker_cannot_read_is_named(tmp_path, monkeypatch):
+    from zoo.reading.formats import pictures
+
+    image = pytest.importorskip("PIL.Image")
+    monkeypatch.setattr(pictures, "IN_MEMORY", 0)
+    (tmp_path / "photos").mkdir()
+    for i in range(30):
+        noise = np.random.default_rng(i).integers(0, 256, (8, 8), dtype=np.uint8)
+        image.fromarray(noise).save(tmp_path / "photos" / f"{i:02}.jpg")
+    whole = (tmp_path / "photos" / "07.jpg").read_bytes()
+    (tmp_path / "photos" / "07.jpg").write_bytes(whole[:-40])  # its head is whole
+    recipe = Recipe.from_dict(
+        {
+            "name": "x",
+            "model": {"architecture": "nsf-coupling", "config": SMALL},
+            "data": {"path": str(tmp_path / "photos"), "options": {"shares": [0.9, 0.05, 0.05], "split_seed": 1}},
+            "training": {"steps": 4, "batch_size": 9},
+        }
+    )
+    with pytest.raises(DataError, match=r"cannot read .*07\.jpg"):
+        train_recipe(recipe, tmp_path / "run", installed(), workers=1)
+    # of a .png already what its head says needs the whole
+    (tmp_path / "photos" / "07.jpg").unlink()
+    image.fromarray(noise).save(tmp_path / "photos" / "07.png")
+    whole = (tmp_path / "photos" / "07.png").read_bytes()
+    (tmp_path / "photos" / "07.png").write_bytes(whole[:60])
+    with pytest.raises(DataError, match=r"cannot read .*07\.png"):
+        train_recipe(recipe, tmp_path / "run", installed(), workers=1)
+
+
+def test_part_of_a_mapped_array_is_found_again_by_another_process(tmp_path):
+    import pickle
+
+    from zoo.data.lazy import Chosen
+
+    array = np.arange(60.0).reshape(20, 3)
+    np.save(tmp_path / "x.npy", array)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    chosen = Chosen(mapped[5:], np.array([3, 0, 7]))
+    sent = pickle.dumps(chosen)  # as to a process that a worker is started as
+    assert len(sent) < 2000
+    np.testing.assert_array_equal(np.asarray(pickle.loads(sent)), array[[8, 5, 12]])

@@ -1,5 +1,7 @@
 """Bundles written long ago give their golden samples in Node: see tests/bundles/README.md."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,25 @@ def test_golden_samples_are_given_again(node, package, name):
         expected = golden[f"program:{program}/0/out/x"]
         array = np.array(found["data"], np.float32).reshape(found["shape"])
         np.testing.assert_allclose(array, expected, rtol=1e-4, atol=1e-4 * manifest.sample.unit(expected))
+
+
+def test_a_table_with_a_column_that_the_graph_does_not_take_is_refused(node, package, tmp_path):
+    script = """const model = await genzoo.open({ folder: given.folder });
+    const { shape } = await model.sample(2, { seed: 0, table: "ddpm-100" }), table = model.table();
+    table.matrix = table.matrix.slice(0, 4);
+    return { shape, refused: await refused(() => model.sample(2, { table: given.table ?? table })) };"""
+    folder = shutil.copytree(BUNDLES / "columns" / "unclipped", tmp_path / "bundle")
+    found = node(package, script, folder=str(folder))
+    assert (found["shape"], found["refused"][1]) == ([2, 3], "graph step takes no matrix of 1 columns for 1 slots")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["programs"]["sample"]["unclipped_column"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    found = node(package, script, folder=str(folder), table="ddim-4")
+    assert (found["shape"], found["refused"][1]) == ([2, 3], "graph step takes no matrix of 3 columns for 1 slots")
+    manifest["programs"]["sample"]["unclipped_column"], manifest["format"]["version"] = True, 1
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    opened = "return refused(() => genzoo.open({ folder: given.folder }));"
+    assert "unclipped_column, which format 1 does not have" in node(package, opened, folder=str(folder))[1]
 
 
 def test_what_a_plugin_brought_is_no_reason_to_refuse_but_other_tables_and_scores_are(node, package):

@@ -94,6 +94,24 @@ def test_digits_are_those_of_python(visit, bundle):
     assert captions == [str(i % 10) for i in range(20)]
 
 
+def test_a_temperature_is_chosen_where_samples_have_one(visit, bundle):
+    model = BundledModel(bundle("digits-nsf"), "cpu")
+    browser = visit("digits-nsf", "#n=4&seed=3&temperature=0.5")
+    drawn(browser, model, seed=3, temperature=0.5)
+    assert text(browser, "temperature-value") == "0.50"
+    # the bundle's own, to begin with
+    script = """import("./page/form.mjs").then(({ fill, optionsOf, choices }) => {
+        const programs = { sample: { ...genzoo.manifest.programs.sample, temperature: 0.72 } };
+        fill({ manifest: { ...genzoo.manifest, programs }, tables: [] }, 1, 10, {});
+        const [own, slider] = [optionsOf(choices(), 10).temperature ?? null, document.getElementById("temperature")];
+        slider.value = 1;
+        return [own, optionsOf(choices(), 10).temperature];
+    })"""
+    assert browser.evaluate(script) == [None, 1]
+    diffusion = visit("mnist-unet", until=READY)
+    assert diffusion.evaluate("document.getElementById('temperature').checkVisibility()") is False
+
+
 def test_mnist_is_that_of_python_and_is_seen_to_become(visit, bundle):
     model = BundledModel(bundle("mnist-unet"), "cpu")
     browser = visit("mnist-unet", "#n=2&seed=7&table=ddim-10&class=4&guidance=2")
@@ -204,6 +222,20 @@ def test_colours_are_those_of_python(visit):
     assert (shown[..., 3] == 255).all()
 
 
+def test_outliers_do_not_shrink_points(visit):
+    """One point far out beside a thousand in [-1, 1]: the plot ends half of their extent beyond them, as a PNG does."""
+    browser = visit("moons-nsf", until=READY)
+    script = """import("./page/points.mjs").then(({ Points }) => {
+        const plot = new Points(document.getElementById("view"), 1000);
+        plot.show(Float32Array.from({ length: 2000 }, (_, i) => i < 2 ? 500 : Math.sin(i)));
+        return [plot.extent.corner, plot.extent.side, plot.caption.textContent];
+    })"""
+    corner, side, caption = browser.evaluate(script)
+    assert side == pytest.approx(1.16 * 3, rel=1e-3)
+    assert corner == pytest.approx([0.5 - side / 2] * 2, rel=1e-3)
+    assert caption.endswith("; 1 of 1000 outside")
+
+
 def test_points_and_sounds_are_seen_to_become(visit):
     """What no shipped model needs: previews of some of the samples, then of the others."""
     browser = visit("moons-nsf", until=READY)
@@ -242,7 +274,7 @@ def test_the_form_does_what_it_says(visit, bundle):
     browser.evaluate("document.getElementById('go').click()")
     browser.wait(DONE, SECONDS)
     drawn(browser, model, seed=5, condition=7)
-    assert browser.evaluate("location.hash") == "#class=7&n=3&seed=5"
+    assert browser.evaluate("location.hash") == "#class=7&n=3&seed=5&temperature=1"
     assert text(browser, "status").startswith("3 in ")
     assert browser.evaluate("document.getElementById('progress').value") == 1
     browser.evaluate("genzoo.last = null; document.getElementById('dice').click()")

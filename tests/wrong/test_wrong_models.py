@@ -279,13 +279,26 @@ class LettersAlone(Letters):
 
 
 class Ties(LettersAlone):
-    """Two of the letters are equally good; the graph that is written has one of them ahead by :attr:`ahead`."""
+    """Two letters are equally good once in 150 places; there the graph that is written has one :attr:`ahead`."""
 
     length = None
     ahead = 2e-5
 
+    def __init__(self):
+        super().__init__()
+        self.event_shape = (200,)
+
+    @property
+    def noises(self):
+        return (Noise("g", (200, 4), "gumbel"),)
+
+    def scores(self, g, ahead):
+        first, second = g[:, :, :1], g[:, :, 1:2]
+        tied = (g[:, :, 2:3] > 5.0).to(g.dtype)
+        return torch.cat([first, tied * (first + ahead) + (1 - tied) * second], 2)
+
     def draw(self, noise, condition=None):
-        return largest(noise["g"][:, :, :1] + self.logits[:, 2:] * torch.zeros(2, dtype=self.logits.dtype))
+        return largest(self.scores(noise["g"] + self.logits[0], 0.0))
 
     def programs(self):
         programs = super().programs()
@@ -293,9 +306,24 @@ class Ties(LettersAlone):
         return replace(programs, graphs=(replace(graph, written={"ahead": self.write}),))
 
     def write(self, builder, inputs):
-        same = builder("Slice", inputs[0], builder.integers(0), builder.integers(1), builder.integers(2))
-        better = builder("Add", same, np.array(self.ahead, np.float32))
-        return builder.call(largest, (builder("Concat", same, better, axis=2), ("batch", 3, 2)))
+        logits = self.logits[0].detach()
+        return builder.call(lambda g: largest(self.scores(g + logits, self.ahead)), (inputs[0], ("batch", 200, 4)))
+
+
+class MarginOfNone(LettersAlone):
+    """Says of every symbol that it is equal to the second best, so that any symbol would do."""
+
+    def draw(self, noise, condition=None):
+        symbols, margins = super().draw(noise)
+        return symbols, torch.zeros_like(margins)
+
+
+class MarginOfOnePlace(LettersAlone):
+    """Says so of the last letter, and passes a margin that is right for the others."""
+
+    def draw(self, noise, condition=None):
+        symbols, margins = super().draw(noise)
+        return symbols, torch.cat([margins[:, :-1], 1e-6 * margins[:, -1:].clamp(max=1.0)], 1)
 
 
 class Posterior(DirectModel):
@@ -779,6 +807,21 @@ class NoNoiseInSteps(Denoising):
         return QuietStep(self)
 
 
+class ClippedStep(GaussianStep):
+    """What it gives for D before the bound is D after it."""
+
+    def forward(self, state, *row):
+        matrix = self.names.index("matrix")
+        narrow = state.shape[0] + 1
+        both = torch.cat([row[matrix][:, : narrow - 1], row[matrix][:, narrow - 1 :].sum(1, keepdim=True)], 1)
+        return super().forward(state, *row[:matrix], both, *row[matrix + 1 :])
+
+
+class ClippedBeforeItIs(Denoising):
+    def step_module(self):
+        return ClippedStep(self)
+
+
 # -- conditions of named parts ----------------------------------------------------------------------------------------
 
 
@@ -977,6 +1020,8 @@ PAIRS = [
     whole_table(UniformsForNormals, Streams, "PyTorch draws the noise z as uniform, and the program says normal"),
     (NormalsForGumbel, LettersAlone, "PyTorch draws the noise g as normal, and the program says gumbel"),
     (FarAhead, Ties, "graph inverse, output x differs by"),
+    (MarginOfNone, LettersAlone, r"the margin of 68 of 68 samples at place \[0\] is at most 0.0001"),
+    (MarginOfOnePlace, LettersAlone, r"the margin of .* of 68 samples at place \[2\] is at most 0.0001"),
     (GoesOnAfterTheEnd, LettersAlone, "ends after . positions and has symbols other than 0 after its end"),
     (CountsAfterTheEnd, Letters, "log_prob counts what is after the end of an event"),
     (ForgetsTheEnd, Letters, "too much mass: the .* different events among 4096 samples"),
@@ -1034,6 +1079,7 @@ PAIRS = [
     (AnotherPath, Denoising, "programs sample and log_prob have different values of path"),
     (TraceOfTheWrongSign, Denoising, "gives a trace of .*its sign is wrong"),
     (NoNoiseInSteps, Denoising, "does not move the state as its row says"),
+    (ClippedBeforeItIs, Denoising, "does not move the state as a row with two columns for D says"),
     (IgnoredMask, Posterior, "output x, depends on the padding of part text: .* text_mask marks as absent"),
     (IgnoredMaskOfAttention, Attending, "graph inverse, output x, depends on the padding of part text"),
     (LongestOfTheBatch, Posterior, "graph inverse, output x, depends on the padding of part text"),

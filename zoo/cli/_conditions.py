@@ -19,6 +19,8 @@ from zoo.arrays import Array
 from zoo.conditions import Condition, ConditionLike, Part, StoredCondition
 from zoo.errors import ConditionError, UsageError
 from zoo.files import reason_of
+from zoo.render import delimited
+from zoo.render.files import PART
 
 if TYPE_CHECKING:
     from zoo.modality import Column
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 _LARGEST_JSON = 64 << 20
 #: files that may hold several parts by their names
 _OF_PARTS = (".npz", ".safetensors", ".json")
-_TABLES = (".csv", ".tsv")
+_TABLES = delimited.SUFFIXES
 
 
 def condition_from(
@@ -80,7 +82,25 @@ def condition_from(
 
 
 def _of_table(path: Path, columns: Sequence[Column]) -> ConditionLike:
-    """The condition in a .csv or .tsv file that has all its columns, with their dates and classes; None for another.
+    """The condition in a table that has all its columns: one value if it has one row; None for another file.
+
+    Raises:
+        DataError: a cell that is none of its column, such as an unknown class.
+    """
+    values: Any = rows_of_table(path, columns)
+    if values is None:
+        return None
+    some = next(iter(values.values())) if isinstance(values, Mapping) else values
+    if len(some) > 1:
+        return values  # type: ignore[no-any-return]
+    return {name: part[0] for name, part in values.items()} if isinstance(values, Mapping) else values[0]
+
+
+def rows_of_table(path: Path, columns: Sequence[Column]) -> StoredCondition:
+    """The conditions in the rows of a .csv or .tsv file that has all these columns, with their dates and classes.
+
+    Cells of numbers may be missing where a column marks them, as in training. None for a file without all the columns,
+    and for columns that are all plain numbers, which :func:`zoo.render.read.read_labelled` finds.
 
     Raises:
         DataError: a cell that is none of its column, such as an unknown class.
@@ -88,19 +108,63 @@ def _of_table(path: Path, columns: Sequence[Column]) -> ConditionLike:
     from zoo.modality import Table
     from zoo.reading.building import Numbers
     from zoo.reading.building import condition_of as made_of
-    from zoo.render import delimited, tables
+    from zoo.render import tables
 
-    if path.suffix.lower() not in _TABLES or not path.is_file() or not any(c.values or c.date for c in columns):
+    special = any(column.values or column.date or column.marks for column in columns)
+    if path.suffix.lower() not in _TABLES or not path.is_file() or not special:
         return None
     table = delimited.read(path)
     if not {column.name for column in columns if not column.marks} <= set(table.header):
         return None
-    cells = {name: [row[i] for row in table.rows] for i, name in enumerate(table.header)}
-    read = tables.numbers(cells, Table(tuple(columns)), str(path))
-    values: Any = made_of([Numbers(column, read[:, i]) for i, column in enumerate(columns)])[1]
-    if len(read) > 1:
-        return values  # type: ignore[no-any-return]
-    return {name: part[0] for name, part in values.items()} if isinstance(values, Mapping) else values[0]
+    cells = table.columns([column.name for column in columns if not column.values and not column.date])
+    read, gaps = [], {column.marks for column in columns if column.marks}
+    for column in columns:
+        texts = cells[column.marks or column.name]
+        missing = [text.strip() in delimited.MISSING for text in texts]
+        if column.marks:
+            read.append(np.array(missing, np.float64))
+            continue
+        present = [text for text, gone in zip(texts, missing, strict=True) if not (gone and column.name in gaps)]
+        # what stands for a missing number means nothing, and is one that the training data may have
+        whole = np.full(len(texts), (column.minimum or 0.0) / 2 + (column.maximum or 0.0) / 2)
+        kept = np.ones(len(texts), bool) if column.name not in gaps else ~np.array(missing, bool)
+        if present:
+            whole[kept] = tables.numbers({column.name: present}, Table((column,)), str(path))[:, 0]
+        read.append(whole)
+    condition: StoredCondition = made_of([Numbers(c, values) for c, values in zip(columns, read, strict=True)])[1]
+    return condition
+
+
+def unread_columns(
+    condition: Condition, texts: Sequence[str], columns: Sequence[Column] = (), own: Sequence[str] = ()
+) -> str:
+    """What is to be said of columns of a table that :func:`condition_from` reads past; empty if there are none.
+
+    Args:
+        condition: the model's.
+        texts: as of :func:`condition_from`.
+        columns: likewise.
+        own: headings of the model's own samples, which a row of its data has too.
+
+    Raises:
+        DataError: a table that cannot be read.
+    """
+    path = Path(texts[0]) if len(texts) == 1 else Path()
+    if path.suffix.lower() not in _TABLES or not path.is_file():
+        return ""
+    header = delimited.read(path).header
+    names = {column.name for column in columns if not column.marks} or set(condition.labels if condition.plain else ())
+    if not condition.plain and not names:
+        if not (len(condition.parts) > 1 or _holds_parts(condition, path)):
+            return ""
+        names = {name for name in header if name.removeprefix(PART).split("/")[0] in condition.names}
+    elif not names or not names <= set(header):
+        named = {name for name in header if name.startswith("condition")}
+        names = named or set(header)
+    if not (past := [name for name in header if name not in {*names, *own}]):
+        return ""
+    listed = ", ".join(map(repr, past[:5])) + (f" and {len(past) - 5} more" if len(past) > 5 else "")
+    return f"{path}: {listed} {'is' if len(past) == 1 else 'are'} no part of the condition, and not read"
 
 
 def rows_of(condition: Condition, value: ConditionLike) -> int | None:
@@ -134,7 +198,6 @@ def _value_of(part: Part, value: ConditionLike) -> Any:
 
 def _all_parts(condition: Condition, path: Path) -> Mapping[str, ArrayLike]:
     """All parts in one file, by their names; other arrays in it are ignored."""
-    from zoo.render.files import PART
     from zoo.render.read import read_arrays
 
     chosen: Mapping[str, ArrayLike]
@@ -153,8 +216,6 @@ def _all_parts(condition: Condition, path: Path) -> Mapping[str, ArrayLike]:
 
 def _holds_parts(condition: Condition, path: Path) -> bool:
     """Whether a file has parts by their names, and not one part alone."""
-    from zoo.render import delimited
-
     suffix = path.suffix.lower()
     return suffix in _OF_PARTS or (suffix in _TABLES and condition.names[0] in delimited.read(path).header)
 
@@ -165,15 +226,14 @@ def _of_rows(condition: Condition, path: Path) -> Mapping[str, ArrayLike]:
     Raises:
         DataError: a cell of a part of numbers that is none; or the file cannot be read.
     """
-    from zoo.render import delimited
-    from zoo.render.files import PART
     from zoo.render.readers import parts_of
 
     table = delimited.read(path)
-    cells = {name.removeprefix(PART): [row[i] for row in table.rows] for i, name in enumerate(table.header)}
+    cells = {name.removeprefix(PART): column for name, column in table.columns().items()}
+    pointed = {name.removeprefix(PART): column for name, column in table.columns(table.header).items()}
     parts = {part.name: part for part in condition.parts}
     texts = {name: column for name, column in cells.items() if name in parts and _is_text(parts[name], column)}
-    others = {PART + name: column for name, column in cells.items() if name.split("/")[0] in parts.keys() - texts}
+    others = {PART + name: column for name, column in pointed.items() if name.split("/")[0] in parts.keys() - texts}
     numbers = {name.removeprefix(PART): array for name, array in parts_of(path, others).items()}
     return {**texts, **condition.restored(numbers)}
 

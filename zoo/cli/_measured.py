@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measured:
-    """Data to measure a model on, and their options."""
+    """Data to measure a model on, their options, and whether their training split is what the model was trained on."""
 
     data: Dataset
     options: Mapping[str, Any]
+    own: bool = True
 
 
 def opened(app: App, source: Source, provider: str | None, stack: ExitStack) -> BundledModel | TorchModel:
@@ -74,7 +75,8 @@ def data_of_measurement(app: App, source: Source, name: str | None, stated: Mapp
         app.say(told)
     if known is not None and known.path and name == known.name:
         return Measured(data_of_model(known, options, app.registry, app.say), options)
-    return Measured(load_data(app.registry.dataset(name), options, app.registry), options)
+    own = known is not None and name == known.name and known.options is not None and not stated
+    return Measured(load_data(app.registry.dataset(name), options, app.registry), options, own)
 
 
 def _of_file(app: App, source: Source, path: str, stated: Mapping[str, Any], known: TrainedOn | None) -> Measured:
@@ -87,7 +89,7 @@ def _of_file(app: App, source: Source, path: str, stated: Mapping[str, Any], kno
         app.say(f"the training data of {source.name} are not at hand: half of {path} stands for other real data")
         training = None
     data = held_out(Path(path).name or path, matched, wanted, training, seed=0)
-    return Measured(data, {**wanted.options, **stated})
+    return Measured(data, {**wanted.options, **stated}, own=training is not None)
 
 
 def read_as(app: App, source: Source, path: str, stated: Mapping[str, Any]) -> Matched:

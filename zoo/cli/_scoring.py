@@ -14,11 +14,11 @@ import numpy as np
 from zoo.arrays import Array
 from zoo.cli._again import command_of
 from zoo.cli._app import App
-from zoo.cli._conditions import condition_of_file
+from zoo.cli._conditions import condition_of_file, rows_of_table
 from zoo.cli._opening import open_model, warn_of_fallback
 from zoo.cli._request import SAMPLING_ONLY, Request, flag, given_condition
 from zoo.cli._text import echo
-from zoo.conditions import ConditionLike
+from zoo.conditions import ConditionLike, StoredCondition
 from zoo.density import is_likelihood
 from zoo.errors import DataError, UsageError
 from zoo.modality import Text
@@ -83,6 +83,7 @@ def read(app: App, facts: Facts, request: Request) -> tuple[Array, ConditionLike
     from zoo.render.read import read_labelled, read_samples
 
     assert request.log_prob is not None
+    stored: StoredCondition
     x, stored = read_samples(request.log_prob, facts.event_shape, facts.modality, length=facts.length)
     n = len(x) if x.ndim else 0
     if isinstance(facts.modality, Text) and (x < 0).any():
@@ -91,8 +92,11 @@ def read(app: App, facts: Facts, request: Request) -> tuple[Array, ConditionLike
         return x, given_condition(request, facts, n)
     if facts.condition is None:
         return x, None
-    if stored is None and facts.condition.kind == "vector":
+    marked = any(column.marks for column in facts.condition_columns)
+    if stored is None and facts.condition.kind == "vector" and not marked:
         stored = read_labelled(request.log_prob, facts.condition.labels)
+    if stored is None:
+        stored = rows_of_table(request.log_prob, facts.condition_columns)
     if stored is None:
         return x, None
     condition = condition_of_file(facts.condition, stored, n)

@@ -17,13 +17,14 @@ class SectionedCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections."""
-        left = {str(each.name): each for each in self.get_params(ctx) if each.get_help_record(ctx) is not None}
+        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        left = {str(each.name): each for each in options if each.get_help_record(ctx) is not None}
         sections = {
             title: [left.pop(name) for name in names if name in left] for title, names in self._sections.items()
         }
         sections["Other options"] = list(left.values())
-        for title, options in sections.items():
-            records = [record for each in options if (record := each.get_help_record(ctx)) is not None]
+        for title, listed in sections.items():
+            records = [record for each in listed if (record := each.get_help_record(ctx)) is not None]
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)

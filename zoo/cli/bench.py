@@ -68,7 +68,7 @@ def command(app: App, /, model: str, batch: str, threads: str | None, seconds: f
     with ExitStack() as stack:
         models = _Bundles(app, source, parsed["provider"], stack)
         first = models(counts[0])
-        options = _options(first, parsed)
+        options = _options(app, first, Facts.stated(source.name, stating), parsed)
         torch_model, reason = (None, "--no-torch") if parsed["no_torch"] else _in_pytorch(app, source, first)
         with app.progress(f"measuring {source.name}", len(counts) * len(batches)) as progress:
             report = measure(
@@ -117,16 +117,19 @@ class _Bundles:
         return self._open[threads]
 
 
-def _options(model: BundledModel, parsed: dict[str, Any]) -> dict[str, Any]:
+def _options(app: App, model: BundledModel, facts: Facts, parsed: dict[str, Any]) -> dict[str, Any]:
     """The options of a run, checked before anything is measured."""
-    from zoo.cli._conditions import condition_from
+    from zoo.cli._conditions import condition_from, unread_columns
 
     options = {name: parsed[name] for name in ("steps", "sampler") if parsed[name] is not None}
     model.table(**options)
     if parsed["condition"]:
         if model.condition is None:
             raise UsageError(f"{model.name} takes no condition")
-        options["condition"] = condition_from(model.condition, parsed["condition"])
+        texts, columns = parsed["condition"], facts.condition_columns
+        options["condition"] = condition_from(model.condition, texts, columns=columns)
+        if told := unread_columns(model.condition, texts, columns):
+            app.say(told)
     return options
 
 

@@ -50,6 +50,16 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="Only this metric; may be repeated [all that fit].",
 )
+@click.option(
+    "--features",
+    metavar="MODULE:FUNCTION",
+    help="Code that makes features [n, k] of pictures or recordings to compare them in.",
+)
+@click.option(
+    "--simulator",
+    metavar="MODULE:FUNCTION",
+    help="Code that makes observations [n, d] of samples of a posterior, to compare with what was observed.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of noise, probes and samples.")
 @click.option(
     "--provider",
@@ -72,16 +82,20 @@ def command(
     force: bool,
     names: tuple[str, ...],
     weights: Path | None,
+    features: str | None,
+    simulator: str | None,
     **settings: Any,
 ) -> None:
     """Measure a model on held-out data.
 
     All metrics that apply are measured: the negative log-likelihood of test samples, for a diffusion by its ODE, with
-    the errors of steps and probes, and its variational bound; the distances of samples from real data, and how well a
-    classifier tells them, each beside that of other real data; for labelled images, whether samples show their class,
-    and their distance from real ones in the features of a classifier trained on real ones; for tables, the distance of
-    the columns; for texts, whether they look like real ones and are new; for posteriors, whether they are calibrated;
-    with --against, how well the density tells other data; and any metrics of plugins (`zoo list --metrics`).
+    the errors of steps and probes, and its variational bound; the distances of samples from real data, how well a
+    classifier tells them, and how many are real and copied, each beside that of other real data; for pictures and
+    recordings, distances in features (--features), and whether samples show their class; for tables, the distances of
+    columns and pairs, and what can be learned from samples; for texts, whether they look like real ones and are new;
+    for pictures drawn from others, how far they are from the held-out truth, beside what they were drawn from;
+    for posteriors, whether they are calibrated, and what a --simulator makes of them; with --against, how well the
+    density tells other data; and any metrics of plugins (`zoo list --metrics`).
 
     A file is read as the training data were: columns, categories, dates, classes and steps are those of the training,
     and what does not fit is refused. All of its rows are test data, or those of its test split if it names splits.
@@ -96,7 +110,8 @@ def command(
     zoo eval runs/people --data test.csv --against others.csv
     zoo eval runs/people --report people.html
     zoo eval mnist-unet --scored 32 --samples 200
-    zoo eval mnist-unet --metric classifier
+    zoo eval mnist-unet --metric classifier --metric features
+    zoo eval runs/sims --simulator my_simulator:observe
     zoo eval moons.bundle --data moons -D noise=0.1
     """
     from zoo.cli._measured import Measured, data_of_measurement, opened, read_as
@@ -120,7 +135,13 @@ def command(
         if opened_model.manifest.sample is None:
             settings["samples"] = 0
         evaluation = Evaluation(
-            model=opened_model, data=dataset, against=None if other is None else other.split, **settings
+            model=opened_model,
+            data=dataset,
+            own=measured.own,
+            features=_code(app, features, "--features"),
+            simulator=_code(app, simulator, "--simulator"),
+            against=None if other is None else other.split,
+            **settings,
         )
         usable = metrics if names else _usable(app, metrics)
         app.say(
@@ -137,6 +158,19 @@ def command(
         table(["metric", "value", "", "samples", ""], [_cells(name, metric) for name, metric in tables.items()])
     else:
         app.say(f"none of {', '.join(metric.name for metric in metrics)} fits {source.name} and its data")
+
+
+def _code(app: App, name: str | None, option: str) -> tuple[str, Any] | None:
+    """The function of an option, with its name; naming it runs its module."""
+    from zoo.reading import finding
+    from zoo.reading.formats.function import imported
+
+    if name is None:
+        return None
+    if not finding.is_function(name):
+        raise UsageError(f"{option} takes MODULE:FUNCTION, not {name!r}")
+    app.say(f"running the code of {name}")
+    return name, imported(name)
 
 
 def _check_report(path: Path, *, force: bool) -> None:
@@ -184,10 +218,12 @@ def _measured(app: App, registry: Registry, metric: Metric, evaluation: Evaluati
 
 def _cells(name: str, metric: dict[str, object]) -> list[str]:
     """A metric as a row: fields without a column are written in words, with ``of`` last."""
+    from zoo.metrics.evaluation import in_words
+
     error = f" ± {metric['standard_error']}" if "standard_error" in metric else ""
     columns = ("value", "standard_error", "unit", "samples")
     said = {key: value for key, value in metric.items() if key not in (*columns, "of")}
-    words = [str(value) if key == "by" else f"{key.replace('_', ' ')} {value}" for key, value in said.items()]
+    words = [str(v) if key == "by" else f"{key.replace('_', ' ')} {in_words(v)}" for key, v in said.items()]
     words += [str(metric["of"])] if "of" in metric else []
     cells = [name, f"{metric['value']}{error}", metric.get("unit", ""), metric.get("samples", ""), "; ".join(words)]
     return [str(cell) for cell in cells]

@@ -11,12 +11,13 @@ import click
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._code import made_by_code, weights_option
 from zoo.cli._complete import names_of
+from zoo.cli._conditions import unread_columns
 from zoo.cli._options import importing_option, key_values
 from zoo.cli._pulled import local
 from zoo.cli._request import Request, check_request
 from zoo.cli._sections import SectionedCommand
 from zoo.density import cannot_sample
-from zoo.modality import Foreign
+from zoo.modality import Foreign, Table
 from zoo.models.sources import Facts, resolve
 
 _PATH = click.Path(path_type=Path)
@@ -24,7 +25,7 @@ _PATH = click.Path(path_type=Path)
 
 #: the options in the help, by what they are for
 SECTIONS = {
-    "Samples": ("n", "seed", "temperature", "classes", "condition", "output", "form", "force", "density"),
+    "Samples": ("n", "seed", "temperature", "classes", "condition", "compose", "output", "form", "force", "density"),
     "Samplers": (
         *("sampler", "steps", "options", "guidance", "guidance_interval", "guidance_rescale", "negative", "fused"),
     ),
@@ -97,7 +98,8 @@ SECTIONS = {
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="File to write: .png, .wav, .csv, .txt, .npy, .npz, .safetensors, or a format of a plugin; - is stdout.",
+    help="File to write: .png, .wav, .csv, .txt, .npy, .npz, .safetensors, .parquet, or a format of a plugin; - is "
+    "stdout.",
 )
 @click.option("--format", "form", metavar="NAME", help="Format of -, on stdout or stdin [lines: csv or txt].")
 @click.option(
@@ -156,8 +158,8 @@ def command(
     echo "an??a" | zoo run names-masked --init - -n 5 -o -
     zoo run names-masked -n 100 -o - | sort | zoo run names-masked --log-prob -
 
-    With --log-prob, DATA is .npy, .npz, .csv or .safetensors, .txt or .wav for texts and recordings, or a format of
-    a plugin (`zoo list --formats`); log-densities in nats go to stdout, one a line, or to
+    With --log-prob, DATA is .npy, .npz, .csv, .parquet or .safetensors, .txt or .wav for texts and recordings, or a
+    format of a plugin (`zoo list --formats`); log-densities in nats go to stdout, one a line, or to
     -o. Whole numbers are dequantised for models of discrete data; --seed decides how (0 if not given). Without a class,
     a model with guidance scores without class.
 
@@ -187,6 +189,7 @@ def command(
     facts = Facts.stated(source.name, stating)
     if isinstance(facts.modality, Foreign):
         app.say(str(facts.modality))
+    _tell_unread(app, request, facts)
     with ExitStack() as stack:
         request = _piping.from_stdin(request, facts, stack)
         if request.log_prob is not None:
@@ -197,3 +200,12 @@ def command(
             _sampling.encode(app, source, facts, request, stack)
         else:
             (_sampling if request.engine is None else _bulk).sample(app, source, facts, request, stack)
+
+
+def _tell_unread(app: App, request: Request, facts: Facts) -> None:
+    """Say which columns of a table that is given as the condition are not read."""
+    if facts.condition is None or not request.condition:
+        return
+    own = [column.name for column in facts.modality.columns] if isinstance(facts.modality, Table) else []
+    if told := unread_columns(facts.condition, request.condition, facts.condition_columns, own):
+        app.say(told)

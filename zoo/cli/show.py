@@ -18,7 +18,7 @@ from zoo.cli._text import echo, facts, shape, size
 from zoo.cli.list import describe
 from zoo.conditions import Condition
 from zoo.density import MEANINGS
-from zoo.errors import UnknownNameError
+from zoo.errors import DataError, UnknownNameError
 from zoo.lengths import length_from
 from zoo.modality import Foreign, modality_from
 from zoo.modality import describe as describe_modality
@@ -28,6 +28,7 @@ from zoo.printable import assignments, printable
 from zoo.registry import Item, Registry
 from zoo.registry.cards import ModelCard
 from zoo.registry.discovery import KINDS
+from zoo.render.formats import known as known_formats
 from zoo.render.metadata import about
 
 #: optional fields of a manifest's model
@@ -221,6 +222,8 @@ def metric(value: object) -> str:
 def _show_other(app: App, registry: Registry, name: str) -> None:
     items = [item for kind in KINDS for item in registry.items(kind) if item.description.name == name]
     if not items:
+        if Path(name).suffix.lower() in known_formats():
+            raise DataError(f"there is no file {name}")
         known = {item.description.name for kind in KINDS for item in registry.items(kind)}
         what = "model" if Path(name).name == name else "model or folder"
         raise UnknownNameError(what, name, known)

@@ -44,6 +44,11 @@ if TYPE_CHECKING:
     "--samples-every", type=click.IntRange(1), metavar="STEPS", help="Write samples into the folder as it goes."
 )
 @click.option("--tensorboard", is_flag=True, help="Write loss and learning rate for TensorBoard into the folder.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    help="Processes that read samples ahead which lie in files [up to 4 where there are such].",
+)
 @click.option("--device", default="cpu", show_default=True, help="Torch device: cpu, cuda, cuda:1, mps, ...")
 @click.option("--restart", is_flag=True, help="Discard a checkpoint or finished model in the output folder.")
 @json_option
@@ -63,6 +68,7 @@ def command(
     seed: int | None,
     samples_every: int | None,
     tensorboard: bool,
+    workers: int | None,
     device: str,
     restart: bool,
     **parsed: Any,
@@ -93,11 +99,9 @@ def command(
         return
     _need_torch()
     if ema is not None:
-        unused = (data, start, extend, steps, seed, samples_every, tensorboard, restart, options, changes)
+        unused = (data, start, extend, steps, seed, samples_every, tensorboard, workers, restart, options, changes)
         if output is None or any(map(_stated, unused)):
-            raise UsageError(
-                "--ema makes a model of a run as it was: it needs -o, and takes no option besides --device"
-            )
+            raise UsageError("--ema makes a model of a run as it was: it needs -o, and only --device besides")
         _averaged(app, _folder_of(recipe), ema, output, device)
         return
     from zoo.training.extending import extended
@@ -124,11 +128,18 @@ def command(
                     stack.enter_context(locked(folder))
                     _make_room(folder, restart=restart)
         watch = {"samples_every": samples_every or 0, "tensorboard": tensorboard}
-        _run(app, settled, folder, processes, device, watch)
+        _run(app, settled, folder, processes, watch, workers=workers, device=device)
 
 
 def _run(
-    app: App, recipe: Recipe, folder: Path, processes: Processes, device: str, watch: Mapping[str, object]
+    app: App,
+    recipe: Recipe,
+    folder: Path,
+    processes: Processes,
+    watch: Mapping[str, object],
+    *,
+    workers: int | None,
+    device: str,
 ) -> None:
     """Train a recipe into a folder, and say how it goes.
 
@@ -149,7 +160,7 @@ def _run(
                 app.say(f"step {training_state.step}: loss {loss:.4f}, validation {validation:.4f}{best}")
 
         watched: dict[str, Any] = {"report": report, "say": app.say, **watch}
-        where: dict[str, Any] = {"device": local_device(device), "processes": processes}
+        where: dict[str, Any] = {"device": local_device(device), "processes": processes, "workers": workers}
         card = train_recipe(recipe, folder, app.registry, stop=partial(bool, interrupted), **where, **watched)
         if card is None:
             interrupted.append(0)  # perhaps by a signal that has not reached this process yet

@@ -64,6 +64,25 @@ class Chosen(Lazy):
         self.source, self.places = source, places
         self.shape, self.dtype = (len(places), *source.shape[1:]), source.dtype
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: where the numbers of a mapped file are, instead of the numbers."""
+        source = self.source
+        if isinstance(source, np.memmap) and source.flags.c_contiguous and source.filename is not None:
+            where = {
+                "filename": source.filename,
+                "dtype": source.dtype,
+                "offset": _offset(source),
+                "shape": source.shape,
+            }
+            return {**self.__dict__, "source": where}
+        return dict(self.__dict__)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        source = state["source"]
+        if isinstance(source, dict):
+            state = {**state, "source": np.memmap(mode="r", **source)}
+        self.__dict__.update(state)
+
     def rows(self, indices: NDArray[np.int64]) -> Array:
         """The samples at these places, read in the order of the file and put into that of ``indices``."""
         places = self.places[indices]
@@ -73,6 +92,14 @@ class Chosen(Lazy):
         read = np.empty((len(places), *self.shape[1:]), self.dtype)
         read[order] = self.source[places[order]]
         return read
+
+
+def _offset(array: np.memmap[Any, Any]) -> int:
+    """Where in its file a mapped array begins; a part of one has the attribute of the whole."""
+    whole: Any = array
+    while isinstance(whole.base, np.memmap):
+        whole = whole.base
+    return int(whole.offset + array.ctypes.data - whole.ctypes.data)
 
 
 def chosen(source: Array | Lazy, places: NDArray[np.int64]) -> Array | Lazy:

@@ -42,15 +42,17 @@ def train_classifier(data: Dataset, *, epochs: int | None = None, seed: int = 0)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         classifier = classifier_for(data)
+        size = min(_BATCH, len(data.train))
+        each = len(data.train) // size  # steps of an epoch
         if epochs is None:
-            epochs = math.ceil(classifier.STEPS / max(len(data.train) // _BATCH, 1))
-        steps = epochs * (len(data.train) // _BATCH)
+            epochs = math.ceil(classifier.STEPS / each)
+        steps = epochs * each
         optimizer = torch.optim.AdamW(classifier.parameters(), weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
         for step in range(steps):
-            epoch, position = divmod(step, len(data.train) // _BATCH)
+            epoch, position = divmod(step, each)
             order = np.random.default_rng([seed, epoch]).permutation(len(data.train))
-            x, label = _batch(data.train, order[position * _BATCH : (position + 1) * _BATCH])
+            x, label = _batch(data.train, order[position * size : (position + 1) * size])
             optimizer.zero_grad()
             F.cross_entropy(classifier(x), label).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -98,6 +100,14 @@ def features(classifier: Classifier, x: NDArray[np.float32]) -> NDArray[np.float
     return np.concatenate(parts)
 
 
+def classifier_of(evaluation: Evaluation) -> Classifier:
+    """A classifier of the real data, trained once for all metrics."""
+    if "classifier" not in evaluation.kept:
+        evaluation.kept["classifier"] = train_classifier(evaluation.data)
+    classifier: Classifier = evaluation.kept["classifier"]
+    return classifier
+
+
 def classifier_metrics(evaluation: Evaluation, *, classifier: Classifier | None = None) -> Metrics:
     """``class_agreement`` of a class-conditional model, and ``frechet_distance``, both by a classifier of real data.
 
@@ -111,7 +121,7 @@ def classifier_metrics(evaluation: Evaluation, *, classifier: Classifier | None 
     model, data = evaluation.model, evaluation.data
     if not has_classifier(data) or not data.labels or data.test.condition is None or evaluation.drawn is None:
         return {}
-    classifier = train_classifier(data) if classifier is None else classifier
+    classifier = classifier_of(evaluation) if classifier is None else classifier
     drawn, samples = evaluation.drawn.x, evaluation.samples
     metrics: Metrics = {}
     classes = evaluation.drawn.condition

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,11 @@ class Evaluation:
         samples: number of samples to draw; 0 for none.
         seed: of the dequantisation and of probes. Samples are drawn with seed + 1.
         progress: called with (calls done, calls in all), or None.
+        own: whether the training split is what the model was trained on, and not just other real data.
+        features: a name, and what makes features ``[n, k]`` of pictures or recordings ``[n, *event_shape]`` in data
+            units, float32; None for those that the metric ``features`` chooses.
+        simulator: a name, and what makes a condition ``[n, d]`` of samples of a posterior ``[n, *event_shape]``, for
+            posterior predictive checks; or None.
         against: other data to tell from the test samples by their density, or None.
         kept: what a metric found out that others need too, by a name; each metric fills it for itself.
     """
@@ -79,6 +84,9 @@ class Evaluation:
     samples: int = 1000
     seed: int = 0
     progress: Progress | None = None
+    own: bool = True
+    features: tuple[str, Callable[[Array], Any]] | None = None
+    simulator: tuple[str, Callable[[Array], Any]] | None = None
     against: Split | None = None
     kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -150,6 +158,22 @@ class Evaluation:
             condition = test.condition_at(np.arange(self.samples) % len(test))
         x = self.model.sample(self.samples, seed=self.seed + 1, condition=condition, progress=self.progress)
         return Samples(x, condition)
+
+    def with_steps(self, steps: int, count: int) -> Evaluation:
+        """The same of fewer samples, of the same noise and conditions, drawn in so many steps of the default sampler.
+
+        Args:
+            steps: of a model whose samples take steps.
+            count: of the samples, at most as many as there are.
+        """
+        assert self.drawn is not None
+        condition = self.drawn.condition
+        some = {name: part[:count] for name, part in condition.items()} if isinstance(condition, Mapping) else condition
+        some = some[:count] if isinstance(some, np.ndarray) else some
+        x = self.model.sample(count, seed=self.seed + 1, condition=some, steps=steps, progress=self.progress)
+        fewer = replace(self, samples=count, kept={})
+        fewer.__dict__["drawn"] = Samples(x, some)
+        return fewer
 
 
 def chosen_metrics(registry: Registry, names: Collection[str] = ()) -> list[Metric]:
@@ -226,3 +250,8 @@ def measure_all(
                 raise PluginError(f"the metrics {of[name]} and {metric.name} both give {name!r}")
             tables[name], of[name] = table, metric.name
     return tables
+
+
+def in_words(value: object) -> str:
+    """A value of a metric's table in words: mappings, such as of columns to numbers, as lists."""
+    return ", ".join(f"{name} {each}" for name, each in value.items()) if isinstance(value, Mapping) else str(value)

@@ -6,56 +6,74 @@ from zoo.registry.cards import Metric
 from zoo.registry.hookspecs import hookimpl
 
 
+def _metric(name: str, entry: str, summary: str, *requires: str) -> Metric:
+    return Metric(name=name, summary=summary, entry=f"zoo.metrics.{entry}", requires=requires)
+
+
 @hookimpl
 def zoo_metrics() -> list[Metric]:
     """Every metric of this package."""
+    judged = "whether samples show their class, and their distance from real ones in a classifier's features"
     return [
-        Metric(
-            name="likelihood",
-            summary="negative log-likelihood of test samples, for a diffusion by its ODE, with its errors",
-            entry="zoo.metrics.likelihood:likelihood",
+        _metric(
+            "likelihood",
+            "likelihood:likelihood",
+            "negative log-likelihood of test samples, for a diffusion by its ODE, with its errors",
         ),
-        Metric(
-            name="variational-bound",
-            summary="an upper bound of a diffusion's negative log-likelihood",
-            entry="zoo.metrics.likelihood:variational_bound",
+        _metric(
+            "variational-bound",
+            "likelihood:variational_bound",
+            "an upper bound of a diffusion's negative log-likelihood",
         ),
-        Metric(
-            name="classifier",
-            summary="whether samples show their class, and their distance from real ones in a classifier's features",
-            entry="zoo.metrics.agreement:classifier_metrics",
-            requires=("torch",),
+        _metric("classifier", "agreement:classifier_metrics", judged, "torch"),
+        _metric("text", "texts:text_metrics", "whether sampled texts look like real ones and are new"),
+        _metric(
+            "table",
+            "tabular:table_metrics",
+            "distance of sampled rows from real ones, by column, in pairs of them, and in their correlations",
         ),
-        Metric(
-            name="text",
-            summary="whether sampled texts look like real ones and are new",
-            entry="zoo.metrics.texts:text_metrics",
+        _metric(
+            "distance", "two_sample:distances", "MMD, energy and sliced Wasserstein distance of samples from real ones"
         ),
-        Metric(
-            name="table",
-            summary="distance of sampled rows from real ones, by column and in their correlations",
-            entry="zoo.metrics.tabular:table_metrics",
+        _metric(
+            "fidelity",
+            "neighbours:fidelity",
+            "how many samples of numbers look like real ones, and how much of the real ones they reach",
         ),
-        Metric(
-            name="distance",
-            summary="MMD, energy and sliced Wasserstein distance of samples from real ones",
-            entry="zoo.metrics.two_sample:distances",
+        _metric(
+            "features",
+            "features:feature_metrics",
+            "Fréchet and kernel distance, fidelity and variety of pictures and recordings in stated features",
+            "torch",
         ),
-        Metric(
-            name="c2st",
-            summary="how well a classifier tells samples from real ones",
-            entry="zoo.metrics.two_sample:c2st",
-            requires=("sklearn",),
+        _metric(
+            "copying", "neighbours:copying", "how near samples are to training data, beside how near held-out data are"
         ),
-        Metric(
-            name="calibration",
-            summary="whether posteriors are calibrated, by ranks (SBC) and expected coverage",
-            entry="zoo.metrics.posterior:calibration",
-            requires=("scipy",),
+        _metric(
+            "reconstruction",
+            "pictures:reconstruction",
+            "how far pictures drawn from others, restyled or enlarged ones, are from the held-out truth",
         ),
-        Metric(
-            name="auroc",
-            summary="whether the density tells other data, of --against, from test data",
-            entry="zoo.metrics.outliers:auroc",
+        _metric("c2st", "two_sample:c2st", "how well a classifier tells samples from real ones", "sklearn"),
+        _metric(
+            "calibration",
+            "posterior:calibration",
+            "whether posteriors are calibrated, by ranks (SBC) and expected coverage",
+            "scipy",
         ),
+        _metric(
+            "tarp",
+            "posterior:tarp",
+            "whether posteriors are accurate in all their parameters together, by random points (TARP)",
+            "scipy",
+        ),
+        _metric(
+            "predictive",
+            "posterior:predictive",
+            "whether a simulator, of --simulator, makes of posteriors what was observed",
+        ),
+        _metric(
+            "efficacy", "efficacy:efficacy", "how well columns are predicted after learning from samples", "sklearn"
+        ),
+        _metric("auroc", "outliers:auroc", "whether the density tells other data, of --against, from test data"),
     ]

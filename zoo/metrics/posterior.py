@@ -1,17 +1,20 @@
-"""Whether a conditional model is calibrated: simulation-based calibration, and the coverage of its regions."""
+"""Whether posteriors are right: simulation-based calibration, coverage of regions, TARP, and predictive checks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo.arrays import Array
 from zoo.conditions import StoredCondition
+from zoo.errors import PluginError
 from zoo.metrics.evaluation import Evaluation, Metrics
 from zoo.metrics.rows import as_written
 from zoo.modality import Table, Text
+from zoo.registry.discovery import last_line
 
 #: test rows that are ranked, samples that each is ranked among, and columns, at most
 _ROWS, _RANKED, _COLUMNS = 300, 99, 64
@@ -26,12 +29,16 @@ class Ranks:
         ranks: in (0, 1), ``[rows, columns]``.
         drawn: the samples ``[rows · 99, columns]``.
         condition: theirs.
+        true: the true values ``[rows, columns]``, as they are written.
+        circular: begin and end of the period of columns, by their places.
     """
 
     names: tuple[str, ...]
     ranks: NDArray[np.float64]
     drawn: Array
     condition: StoredCondition
+    true: NDArray[np.float64]
+    circular: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
 
 def calibration(evaluation: Evaluation) -> Metrics:
@@ -74,7 +81,9 @@ def _drawn(evaluation: Evaluation) -> Ranks | None:
     places = ranks_of(true, as_written(data, drawn).reshape(rows, _RANKED, -1), evaluation.seed)
     columns = data.modality.columns if isinstance(data.modality, Table) else ()
     names = [column.name for column in columns] or [f"x{i}" for i in range(true.shape[1])]
-    return Ranks(tuple(names), places, drawn, condition)
+    stated = data.extra.get("circular")
+    circular = {int(i): tuple(ends) for i, ends in stated.items()} if isinstance(stated, Mapping) else {}
+    return Ranks(tuple(names), places, drawn, condition, true, circular)
 
 
 def _smallest(ranked: Ranks) -> dict[str, object]:
@@ -109,6 +118,137 @@ def _covered(evaluation: Evaluation, ranked: Ranks) -> dict[str, object]:
         "of": "test data within the regions that hold 90% of their posteriors; p: of a Kolmogorov-Smirnov test of all "
         "regions",
     }
+
+
+def tarp(evaluation: Evaluation) -> Metrics:
+    """``tarp`` of a model of vectors that is conditioned on vectors, classes or both.
+
+    The share of samples of a posterior that are nearer to a random point than the true value is uniform if, and with
+    all points only if, the posterior is right (Lemos et al. 2023, arXiv:2302.03026, theorem 3). It sees errors in
+    what columns have to do with each other, to which :func:`calibration` of single columns is blind. Columns are scaled
+    by the deviation of the true values, and circular ones are points of a circle. Empty for other models.
+    """
+    ranked = ranks(evaluation)
+    if ranked is None:
+        return {}
+    shares = tarp_shares(evaluation, ranked)
+    places = np.sort(shares)
+    expected = (np.arange(len(places)) + 0.5) / len(places)
+    return {
+        "tarp": {
+            "value": round(uniform_p(shares), 4),
+            "largest_gap": round(float(np.abs(places - expected).max()), 4),
+            "of": "the p-value of a Kolmogorov-Smirnov test that regions around random points hold as many true values "
+            "as they should; below 0.01 posteriors are not accurate",
+            "samples": len(shares),
+            "each_among": _RANKED,
+        }
+    }
+
+
+def tarp_shares(evaluation: Evaluation, ranked: Ranks) -> NDArray[np.float64]:
+    """Of each test row the share of its posterior that is nearer to a random point than the true value, in (0, 1)."""
+    random = np.random.default_rng([evaluation.seed, 3])
+    true, drawn = ranked.true, as_written(evaluation.data, ranked.drawn)
+    low, high = true.min(0), true.max(0)
+    points = random.uniform(low, high, true.shape)
+    scale = true.std(0)
+    each = [_around(rows, ranked.circular, scale) for rows in (true, drawn, points)]
+    far = ((each[0] - each[2]) ** 2).sum(1)
+    among = ((each[1].reshape(len(true), _RANKED, -1) - each[2][:, None]) ** 2).sum(2)
+    return ranks_of(far[:, None], among[:, :, None], evaluation.seed)[:, 0]
+
+
+def _around(
+    rows: NDArray[np.float64], circular: Mapping[int, tuple[float, float]], scale: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Columns of about unit scale, circular ones as points of the circle with radius 1."""
+    columns = []
+    for i, column in enumerate(rows.T):
+        if i in circular:
+            low, high = circular[i]
+            angle = 2 * np.pi * (column - low) / (high - low)
+            columns += [np.cos(angle), np.sin(angle)]
+        else:
+            columns.append(column / (scale[i] or 1.0))
+    return np.stack(columns, 1)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a simulator makes of samples of posteriors, beside what was observed.
+
+    Attributes:
+        names: of the numbers of an observation.
+        observed: ``[rows, numbers]``.
+        simulated: ``[rows, 99, numbers]``.
+    """
+
+    names: tuple[str, ...]
+    observed: NDArray[np.float64]
+    simulated: NDArray[np.float64]
+
+
+def predictive(evaluation: Evaluation) -> Metrics:
+    """``posterior_predictive``: whether a simulator makes of posteriors what was observed (Gelman et al. 1996).
+
+    Ranks of what was observed among simulations from its posterior are of course not uniform, since the posterior has
+    seen it; they crowd in the middle. They say how often an observation is beyond nearly all simulations, which is a
+    sign of a posterior that does not fit its observation. Empty without a simulator, or for conditions other than
+    vectors.
+    """
+    predicted = predictions(evaluation)
+    if predicted is None:
+        return {}
+    places = ranks_of(predicted.observed, predicted.simulated, evaluation.seed)
+    beyond = ((places < 0.025) | (places > 0.975)).mean(0)
+    worst = int(beyond.argmax())
+    return {
+        "posterior_predictive": {
+            "value": round(float(beyond.mean()), 4),
+            "worst": predicted.names[worst],
+            "of_worst": round(float(beyond[worst]), 4),
+            "of": "observed numbers beyond 95% of simulations from their posterior; at most 0.05 is expected",
+            "samples": len(predicted.observed),
+            "each_among": _RANKED,
+        }
+    }
+
+
+def predictions(evaluation: Evaluation) -> Predictions | None:
+    """What :func:`predictive` looks at, simulated once; None where it does not apply.
+
+    Raises:
+        PluginError: the simulator fails, or returns something else than an observation for each sample.
+    """
+    if evaluation.simulator is None:
+        return None
+    if "predictions" not in evaluation.kept:
+        evaluation.kept["predictions"] = _simulated(evaluation)
+    predicted: Predictions | None = evaluation.kept["predictions"]
+    return predicted
+
+
+def _simulated(evaluation: Evaluation) -> Predictions | None:
+    ranked, described = ranks(evaluation), evaluation.model.condition
+    if ranked is None or described is None or not (described.plain and described.kind == "vector"):
+        return None
+    assert evaluation.simulator is not None
+    name, simulate = evaluation.simulator
+    samples = as_written(evaluation.data, ranked.drawn)
+    try:
+        predicted = np.asarray(simulate(samples), np.float64)
+    except Exception as error:
+        raise PluginError(f"{name} fails: {last_line(error)}") from error
+    if predicted.shape != (len(samples), described.size) or not np.isfinite(predicted).all():
+        raise PluginError(
+            f"{name} makes an array of shape {list(predicted.shape)} of {len(samples)} samples, where finite numbers "
+            f"[{len(samples)}, {described.size}] are wanted: an observation for each"
+        )
+    rows = len(ranked.ranks)
+    observed = np.asarray(ranked.condition, np.float64).reshape(rows, _RANKED, -1)[:, 0]
+    names = described.labels or tuple(f"{i}" for i in range(described.size))
+    return Predictions(names, observed, predicted.reshape(rows, _RANKED, -1))
 
 
 def ranks_of(true: NDArray[np.float64], among: NDArray[np.float64], seed: int) -> NDArray[np.float64]:

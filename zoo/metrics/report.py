@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from zoo.arrays import Array
 from zoo.conditions import StoredCondition
 from zoo.dates import formatted
-from zoo.errors import ZooError
-from zoo.metrics.evaluation import Evaluation, Metrics
-from zoo.metrics.posterior import Ranks, ranks
-from zoo.metrics.rows import as_written
+from zoo.errors import UsageError, ZooError
+from zoo.metrics.evaluation import Evaluation, Metrics, in_words
+from zoo.metrics.posterior import Ranks, predictions, ranks, tarp_shares
+from zoo.metrics.rows import as_written, compared
+from zoo.metrics.two_sample import energy_distance
 from zoo.modality import Column, Table, Text
 from zoo.render import tables as written_tables
 from zoo.render.files import Extras, content
@@ -32,15 +33,26 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SHOWN, _ROWS, _COLUMNS, _PAIRED = 36, 8, 48, 5
+#: steps that samples are drawn in, and how many samples
+_STEPS, _STEPPED = (1, 2, 4, 8, 16, 32), 200
 #: of the Kolmogorov distribution, the quantile at 99%
 _KS = 1.628
 _DATA, _DRAWN, _OTHER = "#555555", "#1f77b4", "#d62728"
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 72em; margin: 2em auto; padding: 0 1em; color: #222 }
-table { border-collapse: collapse; margin: .6em 0 } td, th { padding: .25em .7em; border-bottom: 1px solid #ddd;
-text-align: left; vertical-align: top } td.n { text-align: right; white-space: nowrap; font-variant-numeric:
-tabular-nums } img { max-width: 100% } .two { display: flex; flex-wrap: wrap; gap: 2em } .two > div { flex: 1 1 22em;
-overflow-x: auto } small { color: #666 }
+:root { color-scheme: light dark; --text: #222; --quiet: #666; --line: #ddd; --back: #fff }
+@media (prefers-color-scheme: dark) { :root { --text: #ddd; --quiet: #9a9a9a; --line: #444; --back: #15171a }
+img.chart { filter: invert(.9) hue-rotate(180deg) } }
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 72em; margin: 2em auto; padding: 0 1em; color: var(--text);
+background: var(--back) } table { border-collapse: collapse; margin: .6em 0 } td, th { padding: .25em .7em .25em 0;
+border-bottom: 1px solid var(--line); text-align: left; vertical-align: top } .n { text-align: right; white-space:
+nowrap; font-variant-numeric: tabular-nums } .metrics th, .metrics td { border-bottom: none; padding-bottom: 0 }
+.metrics td.of { padding: 0 0 .5em; border-bottom: 1px solid var(--line); max-width: 60em } .wide { overflow-x: auto }
+.rows { font-size: 13px } .rows td, .rows th { white-space: nowrap } img { max-width: 100%; height: auto }
+.two { display: flex; flex-wrap: wrap; gap: 2em } .two > div { flex: 1 1 20em; min-width: 0; overflow-x: auto }
+small { color: var(--quiet) }
+@media (max-width: 45em) { body { font-size: 13px; margin: 1em auto } .metrics { width: 100% } .metrics th {
+overflow-wrap: anywhere } .metrics .n { white-space: normal } td, th { padding-right: .4em } img.chart { max-width:
+none; width: 44em } }
 """
 
 
@@ -67,12 +79,15 @@ def page(
         ("Marginals", _marginals(evaluation)),
         ("Likelihood", _likelihoods(evaluation)),
         ("Calibration", _calibration(evaluation, metrics)),
+        ("Posterior predictive", _predictive(evaluation)),
+        ("Quality by steps", _by_steps(evaluation)),
         ("Training", _training(history)),
     ]
     body = "".join(f"<h2>{title}</h2>\n{text}\n" for title, text in sections if text)
     told = "".join(f"<tr><th>{_said(key)}</th><td>{_said(value)}</td></tr>\n" for key, value in facts.items())
     return (
-        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{_said(name)}</title>\n'
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><meta name="viewport" '
+        f'content="width=device-width, initial-scale=1"><title>{_said(name)}</title>\n'
         f"<style>{_STYLE}</style></head>\n<body>\n<h1>{_said(name)}</h1>\n<table>{told}</table>\n{body}</body></html>\n"
     )
 
@@ -82,21 +97,24 @@ def _said(value: object) -> str:
 
 
 def _metrics(metrics: Metrics) -> str:
+    """A row of numbers for each metric, and one that says what it is."""
     shown = ("value", "standard_error", "of_training_data", "unit", "samples", "of")
     rows = []
     for name, table in metrics.items():
         error = f" ± {table['standard_error']}" if "standard_error" in table else ""
-        others = [f"{key.replace('_', ' ')} {value}" for key, value in table.items() if key not in shown]
-        words = "; ".join([*map(str, others), *([str(table["of"])] if "of" in table else [])])
+        others = [f"{key.replace('_', ' ')} {in_words(value)}" for key, value in table.items() if key not in shown]
+        told = "; ".join([*([str(table["of"])] if "of" in table else []), *others])
         cells = [
-            f"{table['value']}{error} {table.get('unit', '')}",
+            f"{table['value']}{error} {table.get('unit', '')}".rstrip(),
             table.get("of_training_data", ""),
             table.get("samples", ""),
         ]
         numbers = "".join(f'<td class="n">{_said(cell)}</td>' for cell in cells)
-        rows.append(f"<tr><th>{_said(name)}</th>{numbers}<td><small>{_said(words)}</small></td></tr>")
-    head = "<tr><th></th><th>value</th><th>of training data</th><th>samples</th><th></th></tr>"
-    return f"<table>{head}{''.join(rows)}</table>" if rows else ""
+        rows.append(f"<tr><th>{_said(name)}</th>{numbers}</tr>")
+        rows.append(f'<tr><td class="of" colspan="4"><small>{_said(told)}</small></td></tr>')
+    heads = "".join(f'<th class="n">{head}</th>' for head in ("value", "training data", "samples"))
+    table_of = f'<table class="metrics"><tr><th></th>{heads}</tr>{"".join(rows)}</table>'
+    return f'<div class="wide">{table_of}</div>' if rows else ""
 
 
 # -- samples beside data ----------------------------------------------------------------------------------------------
@@ -128,7 +146,7 @@ def _rows(x: Array, table: Table) -> str:
     headings, rows = written_tables.texts(x, table)
     head = "".join(f"<th>{_said(heading)}</th>" for heading in headings)
     cells = ["".join(f"<td>{_said(cell)}</td>" for cell in row) for row in rows]
-    return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
+    return f"<table class='rows'><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
 
 
 def _picture(evaluation: Evaluation, x: Array, condition: StoredCondition) -> str:
@@ -156,6 +174,9 @@ def _pairs(evaluation: Evaluation) -> str:
     count = len(columns)
     if not count >= 2:
         return ""
+    # as many of both, so that neither hides the other
+    fewest = min(len(drawn), len(real))
+    drawn, real, size = drawn[:fewest], real[:fewest], 4 if fewest < 200 else 2
     figure = _figure(2.4 * count, 2.4 * count)
     axes: Any = figure.subplots(count, count, squeeze=False)
     for i, j in np.ndindex(count, count):
@@ -165,8 +186,8 @@ def _pairs(evaluation: Evaluation) -> str:
         elif i == j:
             _histogram(axis, drawn[:, i], real[:, i], columns[i])
         else:
-            for x, colour, label in ((real, _DATA, "test data"), (drawn, _DRAWN, "samples")):
-                axis.plot(x[:, j], x[:, i], ".", color=colour, markersize=2, alpha=0.5, label=label)
+            for x, colour, label in ((drawn, _DRAWN, "samples"), (real, _DATA, "test data")):
+                axis.plot(x[:, j], x[:, i], ".", color=colour, markersize=size, alpha=0.5, label=label)
             _dated(axis.yaxis, real[:, i], columns[i])
             _dated(axis.xaxis, real[:, j], columns[j])
         axis.tick_params(labelsize=6)
@@ -174,8 +195,8 @@ def _pairs(evaluation: Evaluation) -> str:
             axis.set_xlabel(_heading(columns[j]), fontsize=8)
         if j == 0:
             axis.set_ylabel(_heading(columns[i]), fontsize=8)
-    axes[1, 0].legend(fontsize=7, markerscale=4)
-    return _image(_png(figure), "pairs of columns")
+    figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="upper right", fontsize=9, markerscale=3)
+    return _chart(figure, "pairs of columns")
 
 
 # -- curves -----------------------------------------------------------------------------------------------------------
@@ -212,7 +233,7 @@ def _marginals(evaluation: Evaluation) -> str:
         axis.set_title(_heading(columns[i]), fontsize=9)
         axis.tick_params(labelsize=7)
     axes[0].legend(fontsize=7)
-    return _image(_png(figure), "histograms of the columns")
+    return _chart(figure, "histograms of the columns")
 
 
 def _histogram(axis: Axes, drawn: NDArray[np.float64], real: NDArray[np.float64], column: Column) -> None:
@@ -271,7 +292,7 @@ def _likelihoods(evaluation: Evaluation) -> str:
     axis.set_xlabel("log-density in nats")
     axis.set_yticks([])
     axis.legend()
-    return _image(_png(figure), "histograms of log-densities")
+    return _chart(figure, "histograms of log-densities")
 
 
 def _calibration(evaluation: Evaluation, metrics: Metrics) -> str:
@@ -280,12 +301,12 @@ def _calibration(evaluation: Evaluation, metrics: Metrics) -> str:
     if ranked is None:
         return ""
     figure = _figure(8, 3.5)
-    draw_ranks(figure.subplots(), ranked)
-    return _image(_png(figure), "distribution functions of ranks")
+    draw_ranks(figure.subplots(), ranked, tarp_shares(evaluation, ranked) if "tarp" in metrics else None)
+    return _chart(figure, "distribution functions of ranks")
 
 
-def draw_ranks(axis: Axes, ranked: Ranks) -> None:
-    """How far the distribution function of each column's ranks is from that of uniform ones.
+def draw_ranks(axis: Axes, ranked: Ranks, together: NDArray[np.float64] | None = None) -> None:
+    """How far the distribution function of each column's ranks is from that of uniform ones; and that of TARP's shares.
 
     The band holds 99 of 100 calibrated columns: the limit of the Kolmogorov-Smirnov distance, 1.63/√n.
     """
@@ -296,10 +317,68 @@ def draw_ranks(axis: Axes, ranked: Ranks) -> None:
     for name, column in zip(ranked.names[:_COLUMNS], ranked.ranks.T, strict=False):
         places = np.sort(column)
         axis.plot([0.0, *places, 1.0], [0.0, *(below - places), 0.0], linewidth=1.2, label=_heading(Column(name)))
+    if together is not None:
+        places = np.sort(together)
+        axis.plot([0.0, *places, 1.0], [0.0, *(below - places), 0.0], "k:", linewidth=1.5, label="all together (TARP)")
     axis.set_xlim(0.0, 1.0)
     axis.set_xlabel("rank of the true value among samples of its posterior")
     axis.set_ylabel("share below, less the rank")
     axis.legend(fontsize=7, ncols=2)
+
+
+def _predictive(evaluation: Evaluation) -> str:
+    """What a simulator makes of the posteriors of some test rows: 50% and 95% of it, beside what was observed."""
+    predicted = predictions(evaluation)
+    if predicted is None:
+        return ""
+    rows, columns = min(len(predicted.observed), _ROWS), min(len(predicted.names), _COLUMNS)
+    # in units of all that was observed, so that numbers of different units stand beside each other
+    center, scale = predicted.observed.mean(0), predicted.observed.std(0)
+    scale = np.where(scale > 0, scale, 1.0)
+    figure = _figure(max(6.0, 0.35 * columns + 2), 1.5 * rows)
+    axes = figure.subplots(rows, squeeze=False, sharex=True, sharey=True).ravel()
+    places = np.arange(columns)
+    for row, axis in enumerate(axes):
+        ends = np.quantile((predicted.simulated[row] - center) / scale, [0.025, 0.25, 0.75, 0.975], axis=0)[:, :columns]
+        axis.vlines(places, ends[0], ends[3], color=_DRAWN, linewidth=1.5, label="95% of simulations")
+        axis.vlines(places, ends[1], ends[2], color=_DRAWN, linewidth=6, alpha=0.5, label="50% of simulations")
+        seen = ((predicted.observed[row] - center) / scale)[:columns]
+        axis.plot(places, seen, "_", color=_OTHER, markersize=12, markeredgewidth=2, label="observed")
+        axis.tick_params(labelsize=7)
+    axes[-1].set_xticks(places, [_heading(Column(name)) for name in predicted.names[:columns]], rotation=45, ha="right")
+    figure.supylabel("in deviations of what was observed", fontsize=8)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=3, fontsize=8)
+    return _chart(figure, "simulations from posteriors beside what was observed")
+
+
+def _by_steps(evaluation: Evaluation) -> str:
+    """How far samples in few and many steps are from test data, of a model whose samples take steps."""
+    program = evaluation.model.manifest.sample
+    if evaluation.drawn is None or program is None or not program.stepped:
+        return ""
+    count = min(len(evaluation.drawn.x), _STEPPED)
+    points, floor = [], float("nan")
+    for steps in _STEPS:
+        try:
+            rows = compared(evaluation.with_steps(steps, count))
+        except UsageError:  # a sampler may need more of them
+            continue
+        if rows is None:
+            return ""
+        points.append((steps, energy_distance(rows.drawn, rows.held_out)))
+        floor = energy_distance(rows.training, rows.held_out)
+    if not points:
+        return ""
+    figure = _figure(8, 3)
+    axis = figure.subplots()
+    axis.plot(*zip(*points, strict=True), "o-", color=_DRAWN, label=f"{count:,} samples")
+    axis.axhline(floor, color=_DATA, linewidth=1.0, label="training data")
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(_STEPS, [str(steps) for steps in _STEPS])
+    axis.set_xlabel("steps of the default sampler")
+    axis.set_ylabel("energy distance")
+    axis.legend()
+    return _chart(figure, "distance from test data by steps")
 
 
 def _training(history: Sequence[Mapping[str, float]]) -> str:
@@ -321,7 +400,7 @@ def _training(history: Sequence[Mapping[str, float]]) -> str:
         low, high = float(losses.min()), float(np.quantile(losses, 0.98))
         axis.set_ylim(low - 0.05 * (high - low), high + 0.1 * (high - low) or 1.0)
     axis.legend()
-    return _image(_png(figure), "loss by step")
+    return _chart(figure, "loss by step")
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -334,6 +413,11 @@ def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _chart(figure: Figure, alt: str) -> str:
+    image = _image(_png(figure), alt).replace(" src=", ' class="chart" src=', 1)
+    return f'<div class="wide">{image}</div>'
 
 
 def _image(picture: bytes, alt: str) -> str:

@@ -20,11 +20,14 @@ Rows = NDArray[np.float64]
 
 #: features of a sample, and samples, beyond which distances of rows say little or take long
 WIDEST, MOST = 4096, 2000
+#: training data that samples may be copies of, and numbers in all of them, at most
+RECORDS, _NUMBERS = 20_000, 1 << 24
+_ROWS = 256
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Three sets of equally many rows ``[n, features]``, standardised by the held-out ones.
+    """Three sets of rows ``[n, features]``, equally many unless they are records, standardised by the held-out ones.
 
     Attributes:
         drawn: samples of the model, with the conditions that they were drawn under.
@@ -37,12 +40,16 @@ class Compared:
     training: Rows
 
 
-def compared(evaluation: Evaluation) -> Compared | None:
+def compared(evaluation: Evaluation, *, records: bool = False) -> Compared | None:
     """The rows that distances are measured between; None where they do not apply.
 
     Real numbers are rounded to levels or a grain, so samples are too; otherwise any classifier would tell them by their
     decimals. Categories become indicators and circular columns a point of the circle. Classes and vectors that the
     data are conditioned on are features as well, so that a model that ignores its condition is found out.
+
+    Args:
+        evaluation: the model and its data.
+        records: whether to take all that there are, up to :data:`RECORDS` training data, in any numbers and classes.
     """
     model, data = evaluation.model, evaluation.data
     fits = int(np.prod(model.event_shape)) <= WIDEST and not isinstance(data.modality, Text)
@@ -55,11 +62,19 @@ def compared(evaluation: Evaluation) -> Compared | None:
     plain = described is not None and described.plain
     if described is not None and described.kind == "classes":
         mine, test, train = _of_equal_classes(condition, data, count)
+    elif described is not None:
+        # samples have the conditions of the first test data, so that others are as independent of them as training data
+        count = min(count, len(data.test) // 2)
+        mine, test = np.arange(count), count + np.arange(count)
+    if records:
+        mine, test = (np.arange(min(size, MOST)) for size in (len(x), len(data.test)))
     if len(mine) < 2:
         return None
     shuffled = np.random.default_rng(evaluation.seed + 1).permutation(len(data.train))
     if described is None or described.kind != "classes":
         train = shuffled[:count]
+    if records:
+        train = shuffled[: min(RECORDS, _NUMBERS // max(int(np.prod(model.event_shape)), 1))]
     sets = [
         _features(data, np.asarray(x)[mine], _taken(condition, mine) if plain else None, as_real=True),
         _features(data, np.asarray(data.test.x[test]), data.test.condition_at(test) if plain else None),
@@ -137,3 +152,28 @@ def _columns(data: Dataset, rows: Rows) -> Rows:
             filled = column if missing is None else np.where(missing, 0.0, column)
             features.append(filled[:, None])
     return np.concatenate(features, 1)
+
+
+def nearest(a: Rows, b: Rows, count: int, *, same: bool = False) -> Rows:
+    """Distances ``[n, count]`` of each row of one set to the nearest of another, from the nearest on.
+
+    Args:
+        a: ``[n, features]``.
+        b: ``[m, features]``, ``m`` above ``count``.
+        count: how many.
+        same: whether both are one set, whose rows are no neighbours of themselves.
+    """
+    distances = np.empty((len(a), count))
+    for start in range(0, len(a), _ROWS):
+        squares = squared_distances(a[start : start + _ROWS], b)
+        if same:
+            squares[np.arange(len(squares)), start + np.arange(len(squares))] = np.inf
+        distances[start : start + _ROWS] = np.sort(np.partition(squares, count - 1, axis=1)[:, :count], axis=1)
+    return np.asarray(np.sqrt(distances))
+
+
+def squared_distances(a: Rows, b: Rows) -> Rows:
+    """Squared distances ``[n, m]`` of rows; those that are within the error of this computation are 0."""
+    sizes = (a * a).sum(1)[:, None] + (b * b).sum(1)
+    squares = sizes - 2 * a @ b.T
+    return np.where(squares > 1e-12 * sizes, squares, 0.0)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.metrics.evaluation import Evaluation, Metrics
-from zoo.metrics.rows import Rows, compared
+from zoo.metrics.rows import Rows, compared, squared_distances
 
 _FOLDS, _PROJECTIONS = 5, 256
 #: rows of each set that a classifier is trained on, and units of its layers, at most
@@ -148,7 +148,7 @@ def median_distance(x: Rows) -> float:
 
 
 def _distances(a: Rows, b: Rows) -> NDArray[np.float64]:
-    squares = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T
+    squares = squared_distances(a, b)
     if a is b:
         np.fill_diagonal(squares, 0.0)
-    return np.asarray(np.sqrt(squares.clip(min=0.0)))
+    return np.asarray(np.sqrt(squares))

@@ -58,10 +58,17 @@ class TorchModel:
 
     @torch.no_grad()
     def sample(
-        self, n: int, *, condition: ConditionLike = None, seed: int | None = None, progress: Progress | None = None
+        self,
+        n: int,
+        *,
+        condition: ConditionLike = None,
+        seed: int | None = None,
+        steps: int | None = None,
+        progress: Progress | None = None,
     ) -> NDArray[np.float32]:
         """As :meth:`zoo.runtime.BundledModel.sample`, with the model's default sampler."""
         options: dict[str, Any] = {} if isinstance(self.model, DirectModel) else {"progress": progress}
+        options |= {} if steps is None else {"steps": steps}
         drawn = self.model.sample(n, condition=condition, seed=seed, **options)
         return np.asarray(drawn.cpu().numpy(), np.float32)
 

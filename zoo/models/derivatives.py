@@ -2,20 +2,19 @@
 
 A model whose graphs contain a derivative, such as likelihoods by the probability-flow ODE, calls :func:`jvp` from
 here rather than from ``torch.func``: in PyTorch they are the same, but an exporter cannot trace through
-``torch.func``, and substitutes its own method while it traces.
+``torch.func``, and substitutes its own :data:`method` while it traces.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from zoo.models.substitutes import Substitutable
 from zoo.overriding import override
 
 #: (function, point, direction) -> (value, derivative)
@@ -33,17 +32,7 @@ def jvp(function: Callable[[Tensor], Tensor], point: Tensor, direction: Tensor) 
     Returns:
         function(point), and J·direction of the same shape.
     """
-    return _method.get()(function, point, direction)
-
-
-@contextlib.contextmanager
-def method(replacement: Method) -> Iterator[None]:
-    """A block in which :func:`jvp` is computed by ``replacement``."""
-    token = _method.set(replacement)
-    try:
-        yield
-    finally:
-        _method.reset(token)
+    return method.current(function, point, direction)
 
 
 class differentiable(TorchFunctionMode):  # noqa: N801 - reads as a statement: with differentiable()
@@ -80,4 +69,5 @@ def _forward_mode(function: Callable[[Tensor], Tensor], point: Tensor, direction
     return cast(tuple[Tensor, Tensor], torch.func.jvp(function, (point,), (direction,)))
 
 
-_method: ContextVar[Method] = ContextVar("method", default=_forward_mode)
+#: how :func:`jvp` is computed; ``with method(replacement)`` is a block in which it is computed otherwise
+method: Substitutable[Method] = Substitutable(_forward_mode)

@@ -1,16 +1,16 @@
 """Loops of a constant number of turns that exporters write as one, not turn by turn. This module needs torch.
 
 A bisection of 25 turns in each of 16 passes is 400 copies of a network when it is traced as Python runs it. What
-calls :func:`loop` is traced once: an exporter substitutes its own method, as for :mod:`zoo.models.derivatives`.
+calls :func:`loop` is traced once: an exporter substitutes its own :data:`method`.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
+
+from zoo.models.substitutes import Substitutable
 
 #: (turns, state, body) -> the state after all turns
 State = tuple[Tensor, ...]
@@ -26,17 +26,7 @@ def loop(turns: int, state: Sequence[Tensor], body: Body) -> State:
         state: tensors; each keeps its shape and type.
         body: takes the state as its arguments and returns the next one, a tuple; it uses nothing else that it changes.
     """
-    return _method.get()(turns, tuple(state), body)
-
-
-@contextlib.contextmanager
-def method(replacement: Method) -> Iterator[None]:
-    """A block in which :func:`loop` is done by ``replacement``."""
-    token = _method.set(replacement)
-    try:
-        yield
-    finally:
-        _method.reset(token)
+    return method.current(turns, tuple(state), body)
 
 
 def _in_turn(turns: int, state: State, body: Body) -> State:
@@ -45,4 +35,5 @@ def _in_turn(turns: int, state: State, body: Body) -> State:
     return state
 
 
-_method: ContextVar[Method] = ContextVar("method", default=_in_turn)
+#: how :func:`loop` is done; ``with method(replacement)`` is a block in which it is done otherwise
+method: Substitutable[Method] = Substitutable(_in_turn)

@@ -18,12 +18,13 @@ from zoo.programs.graph_writing import Value
 from zoo.programs.model import KINDS, Programs, describe, fused_from, program_from
 from zoo.programs.one_call import Direct, Fused, NoiseInput
 from zoo.programs.ports import Dim, Port
-from zoo.programs.program import MARGIN, USUAL_TABLES, Integrate, Iterate, Program
+from zoo.programs.program import MARGIN, USUAL_TABLES, WIDE_COLUMNS, Integrate, Iterate, Program
 
 __all__ = [
     "KINDS",
     "MARGIN",
     "USUAL_TABLES",
+    "WIDE_COLUMNS",
     "Dim",
     "Direct",
     "Fused",

@@ -23,6 +23,8 @@ USUAL_TABLES: tuple[tuple[str, int], ...] = (("ddim", 10), ("ddim", 20), ("ddim"
 
 #: output of a graph that draws symbols, of the shape of samples: by how much each was ahead of the second best
 MARGIN = "margin"
+#: name of the size of a step graph's input ``matrix`` that may be ``slots`` + 1 or ``slots`` + 2
+WIDE_COLUMNS = "wide_columns"
 
 
 class Program(ABC):
@@ -191,6 +193,8 @@ class Iterate(Program):
             else None.
         decoder: name of the graph from ``latent`` to data ``x``, or None.
         condition_encoder: name of the graph that encodes conditions, or None; see :class:`Program`.
+        unclipped_column: whether the graph takes matrices with a further column, for D before it is bounded, see
+            :class:`~zoo.samplers.StepTable`. Graphs of bundles that do not say so do not.
     """
 
     graph: str
@@ -209,6 +213,7 @@ class Iterate(Program):
     encoder: str | None = None
     decoder: str | None = None
     condition_encoder: str | None = field(default=None, metadata=records.OMITTED)
+    unclipped_column: bool = field(default=False, metadata=records.OMITTED)
     kind: ClassVar[str] = "iterate"
     stepped: ClassVar[bool] = True
     fuses: ClassVar[bool] = True
@@ -258,7 +263,9 @@ class Iterate(Program):
         short: dict[str, object] = {"sampler": "heun" if self.coupled else "ddpm", "steps": 5}
         if self.null_class is not None:
             short["guidance"] = 2.0
-        return [{}, short] if n == 2 else [{"sampler": "ddim", "steps": 3}, short]
+        # a run that reads every column of the graph
+        plain = {"sampler": "ddim", "steps": 3, **({"epsilon": "unclipped"} if self.unclipped_column else {})}
+        return [{}, short] if n == 2 else [plain, short]
 
     @override
     def row(self, time: float) -> dict[str, float] | None:

@@ -18,7 +18,7 @@ from zoo.data.lazy import Lazy, chosen
 from zoo.errors import DataError
 from zoo.modality import Column, Table
 from zoo.parts import ONLY, Part
-from zoo.reading.columns import STEPS, Described, described, written
+from zoo.reading.columns import STEPS, Described, collapsed, described, written
 from zoo.reading.content import SPLIT_WORDS, Cells, Rows, Samples
 from zoo.reading.objects import parts_of
 from zoo.reading.options import SPLITS, Options
@@ -93,7 +93,7 @@ def _of_rows(name: str, rows: Rows, options: Options) -> Built:
     context.sort(key=lambda each: options.given.index(each.column.marks or each.column.name))
     if not event:
         raise DataError("no column is left to model", hint="All columns are given, or are constants, ids or texts.")
-    notes += _collapsed([*event, *context], kept)
+    notes += collapsed({each.column.name: each.values[kept] for each in (*event, *context)})
     x = np.stack([each.values for each in event], axis=1).astype(np.float32)
     condition, values = condition_of(context)
     grain = np.array([each.column.grain or 0.0 for each in event], np.float32)
@@ -210,6 +210,8 @@ def _numbers(
         low, high = float(np.ceil(low / grain)) * grain, float(np.floor(high / grain)) * grain
     elif grain is not None and column.name not in options.bounds:
         low, high = float(known.min()), float(known.max())
+    elif column.name in options.given and gone.any() and low is None:
+        low, high = float(known.min()), float(known.max())  # what stands for a missing number lies between
     described = Column(column.name, (), grain, low, high, date=cells.date, origin=origin)
     if not gone.any():
         return [Numbers(described, values)], told
@@ -266,22 +268,6 @@ def _held(pair: tuple[float, float], grain: float) -> list[float]:
     # the sum of a number and its noise is rounded once more
     top = np.nextafter(high + np.float32(grain), np.float32(np.inf)) if grain else high
     return [float(low), float(top)]
-
-
-def _collapsed(event: Sequence[Numbers], kept: NDArray[np.bool_]) -> list[str]:
-    """Notes on columns whose different numbers are not different in float32."""
-    notes = []
-    for each in event:
-        values = each.values[kept]
-        if len(values) and not float(np.abs(values).max()) <= float(np.finfo(np.float32).max):
-            raise DataError(f"column {each.column.name!r} has numbers beyond float32, which ends at 3.4e38: rescale it")
-        distinct, left = len(np.unique(values)), len(np.unique(values.astype(np.float32)))
-        if left < distinct:
-            notes.append(
-                f"column {each.column.name!r} has {distinct:,} different numbers, of which float32 keeps {left:,} "
-                "apart: subtract a constant that they have in common, or take a larger unit"
-            )
-    return notes
 
 
 def condition_of(context: Sequence[Numbers]) -> tuple[Condition | None, Any]:

@@ -14,10 +14,9 @@ from zoo.arrays import Array
 from zoo.dates import days, parsed
 from zoo.errors import DataError
 from zoo.reading.content import Cells
+from zoo.render.delimited import MISSING
 
-#: cells that stand for a missing value
-MISSING = frozenset({"", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "#N/A"})
-#: the same, where all other cells of the column are numbers or dates
+#: cells that stand for a missing value, where all other cells of the column are numbers or dates
 _MISSING_NUMBERS = MISSING | {"?", "-", "None", "none", "."}
 _INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -34,6 +35,8 @@ _COUNTED = 10
 STEPS = 2**22
 #: numbers rounded to steps finer than this share of their range are as good as continuous
 _FINE = 1e-5
+#: of float32, at least, between the least and the largest number of a column
+_STEPS = 2**16
 
 
 @dataclass(frozen=True)
@@ -187,3 +190,24 @@ def _ordered(texts: list[str], kind: str) -> list[str]:
 
 def _words(values: Array) -> str:
     return {"U": "texts", "b": "true and false"}.get(values.dtype.kind, str(values.dtype))
+
+
+def collapsed(columns: Mapping[str, Array]) -> list[str]:
+    """Notes on columns of numbers, by their headings, whose different numbers are not different in float32.
+
+    Raises:
+        DataError: numbers that float32 does not have.
+    """
+    notes = []
+    for name, values in columns.items():
+        if len(values) and not float(np.abs(values).max()) <= float(np.finfo(np.float32).max):
+            raise DataError(f"column {name!r} has numbers beyond float32, which ends at 3.4e38: rescale it")
+        distinct, left = len(np.unique(values)), len(np.unique(values.astype(np.float32)))
+        # of many numbers with all digits of float64 some always meet in float32, which is no loss if its steps are fine
+        step = float(np.spacing(np.float32(np.abs(values).max()))) if len(values) else 0.0
+        if left < distinct and step * _STEPS > float(np.ptp(values)):
+            notes.append(
+                f"column {name!r} has {distinct:,} different numbers, of which float32 keeps {left:,} apart: subtract "
+                "a constant that they have in common, or take a larger unit"
+            )
+    return notes

@@ -6,12 +6,16 @@ import io
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo.arrays import Array
 from zoo.render.metadata import in_png, of_png
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 _WANTED_TILE = 84  # in pixels: a 28 x 28 digit is enlarged threefold
 _LARGEST_SIDE = 4000
@@ -89,6 +93,16 @@ def draw_images(
     buffer = io.BytesIO()
     Image.fromarray(tiled.squeeze(-1) if shades.shape[1] == 1 else tiled).save(buffer, "PNG", optimize=True)
     return in_png(buffer.getvalue(), {"images": asdict(layout)})
+
+
+def on_white(image: Picture) -> Picture:
+    """A picture of Pillow's without transparency: what shows through is white, as of training data."""
+    from PIL import Image
+
+    if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
+        return image
+    coloured = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
 
 
 def layout_in(path: Path) -> Layout | None:

@@ -13,9 +13,9 @@ from zoo.errors import DataError, MissingDependencyError, PluginError
 from zoo.lengths import Length
 from zoo.modality import Modality
 from zoo.registry.cards import Format
-from zoo.render import delimited, lengths, modalities
+from zoo.render import delimited, lengths, modalities, readers
 from zoo.render.files import PART, condition_in
-from zoo.render.formats import format_of, load, origin
+from zoo.render.formats import format_of, known, load, origin
 
 Arrays = dict[str, Array]
 
@@ -60,10 +60,14 @@ def read_samples(
 
 def read_condition(path: Path) -> Array:
     """The array ``condition`` of a file, or its only array. Raises as :func:`read_samples` does."""
-    arrays = read_arrays(path)
+    suffix = path.suffix.lower()
+    if suffix in delimited.SUFFIXES and suffix not in known():
+        arrays = guarded(path, lambda: readers.csv(path))
+    else:
+        arrays = read_arrays(path)
     condition = arrays["condition"] if "condition" in arrays else _main(path, arrays)
     # a single column is a list of classes
-    is_column = path.suffix.lower() == ".csv" and condition.ndim == 2 and condition.shape[1] == 1
+    is_column = suffix in delimited.SUFFIXES and condition.ndim == 2 and condition.shape[1] == 1
     return condition[:, 0] if is_column else condition
 
 
@@ -73,20 +77,13 @@ def read_labelled(path: Path, labels: Sequence[str]) -> Array | None:
     Raises:
         DataError: the file cannot be read, or a cell of these columns is not a number.
     """
-    if not labels or path.suffix.lower() not in (".csv", ".tsv") or not path.is_file():
+    if not labels or path.suffix.lower() not in delimited.SUFFIXES or not path.is_file():
         return None
     table = delimited.read(path)
     if not set(labels) <= set(table.header):
         return None
-    places = [table.header.index(label) for label in labels]
-    numbers = np.empty((len(table.rows), len(labels)), np.float64)
-    for row, cells in enumerate(table.rows):
-        for column, place in enumerate(places):
-            try:
-                numbers[row, column] = float(cells[place])
-            except ValueError:
-                raise DataError(f"{path}, column {labels[column]!r}: {cells[place]!r} is not a number") from None
-    return numbers
+    cells = table.columns(labels)
+    return np.stack([delimited.numbers(cells[label], f"{path}, column {label!r}") for label in labels], axis=1)
 
 
 def read_arrays(path: Path) -> Arrays:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv as csv_files
 import math
 import zipfile
 from pathlib import Path
@@ -13,11 +12,10 @@ from zoo.arrays import Array
 from zoo.errors import DataError, WeightsError
 from zoo.modality import Audio, Modality, Table, Text
 from zoo.render import audio, delimited, tables, text
+from zoo.render.delimited import Delimited
 from zoo.render.files import PART
 
 Arrays = dict[str, Array]
-#: characters of a text file that its delimiter is found in
-_SAMPLE = 1 << 16
 Shape = tuple[int, ...] | None
 
 
@@ -51,13 +49,12 @@ def safetensors(path: Path, event_shape: Shape = None, modality: Modality | None
 
 def _table(path: Path, modality: Table) -> Arrays:
     """Rows of a table, and their condition, by their headings."""
-    header, rows = _rows(path)
-    columns = {name: [row[i] for row in rows] for i, name in enumerate(header)}
-    parts = {name: text for name, text in columns.items() if name.startswith(PART)}
-    condition_columns = {
-        name: text for name, text in columns.items() if name.startswith("condition") and name not in parts
-    }
-    conditions = [_column(text, f"{path}, column {name}") for name, text in condition_columns.items()]
+    file = delimited.read(path)
+    columns = file.columns([c.name for c in modality.columns if not c.values and not c.date])
+    own = {column.name for column in modality.columns}
+    conditional = {name: cells for name, cells in columns.items() if name.startswith("condition") and name not in own}
+    parts = {name: cells for name, cells in conditional.items() if name.startswith(PART)}
+    conditions = [_column(cells, path, name) for name, cells in conditional.items() if name not in parts]
     arrays: Arrays = {"samples": tables.numbers(columns, modality, str(path)), **parts_of(path, parts)}
     return arrays if not conditions else {**arrays, "condition": _joined(conditions)}
 
@@ -67,7 +64,7 @@ def parts_of(path: Path, columns: dict[str, list[str]]) -> Arrays:
     names: dict[str, list[Array]] = {}
     for name, texts in columns.items():
         part = PART + name.removeprefix(PART).split("/")[0]
-        names.setdefault(part, []).append(_column(texts, f"{path}, column {name}"))
+        names.setdefault(part, []).append(_column(texts, path, name))
     several = {name for name in names if name not in columns}
     return {name: np.stack(each, 1) if name in several else each[0] for name, each in names.items()}
 
@@ -80,15 +77,15 @@ def csv(path: Path, event_shape: Shape = None, modality: Modality | None = None)
     """Flattened events in rows, without the columns named condition; the columns of a table by their headings."""
     if isinstance(modality, Table):
         return _table(path, modality)
-    header, rows = _rows(path)
-    if isinstance(modality, Text) and event_shape is not None and "text" in header:
-        return _texts(path, header, rows, event_shape, modality)
+    file = delimited.read(path, verbatim=isinstance(modality, Text))
+    if isinstance(modality, Text) and event_shape is not None and "text" in file.header:
+        return _texts(path, file, event_shape, modality)
     columns: dict[bool, list[Array]] = {False: [], True: []}
-    parts = {name: [row[i] for row in rows] for i, name in enumerate(header) if name.startswith(PART)}
-    for i, name in enumerate(header):
-        if name in parts:
-            continue
-        columns[name.startswith("condition")].append(_column([row[i] for row in rows], f"{path}, column {name}"))
+    cells = file.columns(file.header)
+    parts = {name: column for name, column in cells.items() if name.startswith(PART)}
+    for name in file.header:
+        if name not in parts:
+            columns[name.startswith("condition")].append(_column(cells[name], path, name))
     arrays = {"samples": np.stack(columns[False], axis=1)} if columns[False] else {}
     if columns[True]:
         arrays["condition"] = _joined(columns[True])
@@ -101,17 +98,14 @@ def csv(path: Path, event_shape: Shape = None, modality: Modality | None = None)
     return arrays
 
 
-def _texts(
-    path: Path, header: list[str], rows: list[list[str]], event_shape: tuple[int, ...], modality: Text
-) -> Arrays:
+def _texts(path: Path, file: Delimited, event_shape: tuple[int, ...], modality: Text) -> Arrays:
     """Texts in the column ``text``, and their condition."""
-    lines = [row[header.index("text")] for row in rows]
-    arrays: Arrays = {"samples": text.numbers(lines, modality, event_shape[0], str(path))}
-    names = [name for name in header if name.startswith("condition")]
-    columns = {name: [row[header.index(name)] for row in rows] for name in names}
-    if plain := [_column(columns[name], f"{path}, column {name}") for name in names if not name.startswith(PART)]:
+    columns = file.columns()
+    arrays: Arrays = {"samples": text.numbers(columns["text"], modality, event_shape[0], str(path))}
+    names = [name for name in file.header if name.startswith("condition")]
+    if plain := [_column(columns[name], path, name) for name in names if not name.startswith(PART)]:
         arrays["condition"] = _joined(plain)
-    return arrays | parts_of(path, {name: cells for name, cells in columns.items() if name.startswith(PART)})
+    return arrays | parts_of(path, {name: columns[name] for name in names if name.startswith(PART)})
 
 
 def txt(path: Path, event_shape: tuple[int, ...], modality: Text) -> Arrays:
@@ -130,14 +124,14 @@ def wav(path: Path, event_shape: tuple[int, ...], modality: Audio) -> Arrays:
 def png(path: Path, event_shape: tuple[int, ...], modality: Modality | None = None) -> Arrays:
     """Images ``[n, *event_shape]``, 0 ... 255: those of a picture that genzoo drew, or one of exactly that size.
 
-    RGB becomes grey and back.
+    RGB becomes grey and back. What is transparent is white, as in training data.
 
     Raises:
         DataError: the file is missing or damaged, or of another size, or the events are not images.
     """
     from PIL import Image
 
-    from zoo.render.images import layout_in
+    from zoo.render.images import layout_in, on_white
 
     if len(event_shape) != 3 or event_shape[0] not in (1, 3):
         raise DataError(f"{path} is an image, but events of shape {event_shape} are not")
@@ -148,7 +142,7 @@ def png(path: Path, event_shape: tuple[int, ...], modality: Modality | None = No
         with Image.open(path, formats=["PNG"]) as opened:
             size = opened.size
             if size == wanted:  # larger images are not decoded
-                pixels = np.array(opened.convert("L" if channels == 1 else "RGB"), np.uint8)
+                pixels = np.array(on_white(opened).convert("L" if channels == 1 else "RGB"), np.uint8)
     except Exception as error:  # Pillow raises exceptions of many classes
         raise DataError(f"cannot read {path}: {error}") from error
     if size != wanted:
@@ -161,29 +155,10 @@ def png(path: Path, event_shape: tuple[int, ...], modality: Modality | None = No
     return {"samples": np.ascontiguousarray(images.transpose(0, 3, 1, 2))}
 
 
-def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Headings (x0, x1, ... if there are none) and rows of equal length."""
-    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
-        text = file.read()
-    delimiter = delimited.delimiter_of(text[:_SAMPLE])
-    rows = [row for row in csv_files.reader(text.splitlines(keepends=True), delimiter=delimiter) if row]
-    if not rows:
-        raise DataError(f"{path} is empty")
-    width = len(rows[0])
-    header = rows.pop(0) if not all(map(delimited.is_number, rows[0])) else [f"x{i}" for i in range(width)]
-    for number, row in enumerate(rows, start=1):
-        if len(row) != width:
-            raise DataError(f"{path}: row {number} has {len(row)} columns, the first line has {width}")
-    return header, rows
-
-
-def _column(texts: list[str], where: str) -> Array:
+def _column(cells: list[str], path: Path, heading: str) -> Array:
     """Integers, floats, or, for labels of classes, texts."""
-    if all(text.strip().lstrip("+-").isdecimal() for text in texts):
-        return np.array([int(text) for text in texts])
-    if all(map(delimited.is_number, texts)):
-        return np.array([float(text) for text in texts])
-    if where.rpartition(" ")[2] == "condition":
-        return np.array(texts)
-    wrong = next(text for text in texts if not delimited.is_number(text))
-    raise DataError(f"{where}: {wrong!r} is not a number")
+    if all(cell.strip().lstrip("+-").isdecimal() for cell in cells):
+        return np.array([int(cell) for cell in cells])
+    if heading == "condition" and not all(map(delimited.is_number, cells)):
+        return np.array(cells)
+    return delimited.numbers(cells, f"{path}, column {heading}")

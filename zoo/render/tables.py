@@ -12,6 +12,7 @@ from zoo.arrays import Array
 from zoo.errors import DataError
 from zoo.modality import Column, Table
 from zoo.noise import Stream
+from zoo.render import delimited
 
 
 def values(samples: Array, table: Table) -> NDArray[np.float64]:
@@ -78,7 +79,7 @@ def _written(x: NDArray[np.float64], column: Column) -> list[str]:
     if column.date:
         return [dates.formatted(v + column.origin, column.date) for v in x]
     if column.grain is None:
-        return [repr(float(np.float32(v))) for v in x]
+        return [str(v) for v in x.astype(np.float32)]  # the shortest decimals that are read as the same numbers
     decimals = max(0, -int(np.floor(np.log10(column.grain) + 1e-6)))
     # no "-0.0"
     return [f"{v + 0.0:.{decimals}f}" for v in x.round(decimals)]
@@ -86,15 +87,23 @@ def _written(x: NDArray[np.float64], column: Column) -> list[str]:
 
 def _read(texts: Sequence[str], column: Column, where: str) -> NDArray[np.float64]:
     if column.values:
-        places = {name: float(i) for i, name in enumerate(column.values)}
-        if unknown := next((text for text in texts if text not in places), None):
-            raise DataError(f"{where}: {unknown!r} is not one of {', '.join(column.values)}")
-        return np.array([places[text] for text in texts])
+        return _places(texts, column.values, where)
+    if not column.date:
+        return delimited.numbers(texts, where)
     read = np.empty(len(texts))
     for i, text in enumerate(texts):
         try:
-            read[i] = dates.parsed(text, column.date) - column.origin if column.date else float(text)
+            read[i] = dates.parsed(text, column.date) - column.origin
         except ValueError:
-            wanted = f"a date written as {column.date}" if column.date else "a number"
-            raise DataError(f"{where}: {text!r} is not {wanted}") from None
+            raise DataError(f"{where}: {text!r} is not a date written as {column.date}") from None
     return read
+
+
+def _places(texts: Sequence[str], categories: Sequence[str], where: str) -> NDArray[np.float64]:
+    """Places of categories, which blanks around them do not change; what stands for a missing cell is the empty one."""
+    places = {name: float(i) for i, name in enumerate(categories)}
+    if "" in places:
+        places = {**dict.fromkeys(delimited.MISSING, places[""]), **places}
+    if unknown := next((text for text in texts if text not in places and text.strip() not in places), None):
+        raise DataError(f"{where}: {unknown!r} is not one of {', '.join(categories)}")
+    return np.array([places[text if text in places else text.strip()] for text in texts])

@@ -16,7 +16,7 @@ from zoo.conditions import ConditionLike
 from zoo.errors import BundleError, RuntimeFailure, UsageError
 from zoo.overriding import override
 from zoo.paths import is_gaussian
-from zoo.programs import Program
+from zoo.programs import WIDE_COLUMNS, Iterate, Program
 from zoo.runtime import data
 from zoo.runtime.bindings import Bindings
 from zoo.runtime.conditioning import ConditionRows, evenly
@@ -53,6 +53,7 @@ class IterateRunner(Runner):
         check_numbers(program.shift, program.scale, program.guidance)
         check_numbers(*(v for v in (program.data_min, program.data_max, program.clip) if v is not None))
         check_path(program)
+        _check_matrix(manifest, program)
         check_codec(manifest, program.encoder, program.decoder)
         if (
             isinstance(program.steps, bool)
@@ -259,6 +260,16 @@ class _Resident:
             self._session.replace(value, array)
         self._placed[name] = array, value
         return value
+
+
+def _check_matrix(manifest: Manifest, program: Iterate) -> None:
+    """Refuse a program that says otherwise than its graph whether matrices may have a further column."""
+    for port in manifest.graphs[program.graph].inputs:
+        if port.name == "matrix" and (port.shape[-1:] == (WIDE_COLUMNS,)) != program.unclipped_column:
+            raise BundleError(
+                f"matrix of graph {program.graph} has the columns {', '.join(map(str, port.shape[-1:]))}, which does "
+                f"not agree with unclipped_column = {program.unclipped_column}"
+            )
 
 
 def _check_inputs(session: Session, state: SamplerState) -> None:

@@ -24,6 +24,7 @@ def ddim(
     epsilon: Literal["clipped", "unclipped"] = "clipped",
     stride: Literal["grid", "even"] = "grid",
     spacing: Spacing = "trailing",
+    unclipped_column: bool = True,
 ) -> StepTable:
     """Step along the direction that points to x_t; deterministic at η = 0, DDPM's posterior variance at η = 1.
 
@@ -32,7 +33,9 @@ def ddim(
         x_s = α_s·D + √(σ_s² - variance)·ε̂ + √variance·noise
 
     If D is clipped, ε̂ is computed from the clipped D, so x_t = α_t·D + σ_t·ε̂ holds. diffusers keeps the network's ε̂;
-    ``epsilon="unclipped"`` does the same, at the price of a second evaluation in every step but the last.
+    ``epsilon="unclipped"`` does the same. Its table has a column for D before it is clipped. A model whose step graph
+    does not take that column (``unclipped_column=False``) evaluates its network a second time in every step but the
+    last; :func:`zoo.samplers.table_for` finds out which it is.
 
     A step ends where the next one begins. diffusers steps by ⌊T/N⌋ timesteps for any spacing;
     ``stride="even"`` does the same on a discrete path. The times passed to the network then differ slightly from those
@@ -40,7 +43,8 @@ def ddim(
 
     Raises:
         UsageError: ``steps`` or ``spacing`` that the path does not support, ``eta`` outside [0, 1], an unknown
-            ``epsilon`` or ``stride``, or an even ``stride`` on a path without timesteps.
+            ``epsilon`` or ``stride``, an even ``stride`` on a path without timesteps, or an ``unclipped_column`` that
+            is neither true nor false.
     """
     if not 0.0 <= eta <= 1.0:
         raise UsageError(f"ddim eta lies in [0, 1], not {eta}")
@@ -48,11 +52,13 @@ def ddim(
         raise UsageError(f"ddim epsilon is 'clipped' or 'unclipped', not {epsilon!r}")
     if stride not in ("grid", "even"):
         raise UsageError(f"ddim stride is 'grid' or 'even', not {stride!r}")
+    if not isinstance(unclipped_column, bool):
+        raise UsageError(f"ddim unclipped_column is true or false, not {unclipped_column!r}")
     grid = Grid(path, steps, spacing)
     # a custom spacing, such as the rest of a run from noised data, determines where each step ends
     ends = _even(grid, steps) if stride == "even" and isinstance(spacing, (str, Mapping)) else grid.points[1:]
     if epsilon == "unclipped":
-        return _unclipped(path, steps, eta, spacing, ends)
+        return _unclipped(path, steps, eta, spacing, ends, unclipped_column)
     alpha_t, sigma_t = grid.alpha[:-1], grid.sigma[:-1]
     alpha_s, sigma_s = np.array([p.alpha for p in ends]), np.array([p.sigma for p in ends])
     posterior = (sigma_t**2 - (alpha_t / alpha_s) ** 2 * sigma_s**2) * sigma_s**2 / sigma_t**2
@@ -72,7 +78,9 @@ def _even(grid: Grid, steps: int) -> list[Point]:
     return [grid.at(tau / (count - 1)) if tau >= 0 else CLEAN for tau in before]
 
 
-def _unclipped(path: GaussianPath, steps: int, eta: float, spacing: Spacing, ends: list[Point]) -> StepTable:
+def _unclipped(
+    path: GaussianPath, steps: int, eta: float, spacing: Spacing, ends: list[Point], unclipped_column: bool
+) -> StepTable:
     run = Recorder(path, steps, spacing)
     x = run.start()
     for here, there in zip(run.grid.points[:-1], ends, strict=True):
@@ -80,9 +88,13 @@ def _unclipped(path: GaussianPath, steps: int, eta: float, spacing: Spacing, end
             x, d = run.denoise(x, here)
             x = there.alpha * d
             continue
-        x, free = run.denoise(x, here, free=True)
-        direction = run.keep(noise_at(x, free, here))
-        x, d = run.denoise(x, here)
+        if unclipped_column:
+            x, d, free = run.denoise_both(x, here)
+            direction = noise_at(x, free, here)
+        else:
+            x, free = run.denoise(x, here, free=True)
+            direction = run.keep(noise_at(x, free, here))
+            x, d = run.denoise(x, here)
         posterior = (here.sigma**2 - (here.alpha / there.alpha) ** 2 * there.sigma**2) * there.sigma**2 / here.sigma**2
         variance = eta**2 * posterior
         x = there.alpha * d + sqrt(max(there.sigma**2 - variance, 0.0)) * direction

@@ -36,8 +36,10 @@ def run_table(
     state = np.zeros((table.slots, *x.shape))
     state[0] = x
     for row in table:
-        d = np.clip(denoise(state[0], row), -row.clip, row.clip)
-        state = np.tensordot(row.matrix, np.concatenate([state, d[None]]), axes=1)
+        unclipped = denoise(state[0], row)
+        d = np.clip(unclipped, -row.clip, row.clip)
+        columns = np.concatenate([state, d[None], unclipped[None]])
+        state = np.tensordot(row.matrix, columns[: row.matrix.shape[1]], axes=1)
         if row.noise_scale and noise is not None:
             state[0] += row.noise_scale * noise(row.index)
         if watch is not None:

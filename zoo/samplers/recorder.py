@@ -55,13 +55,14 @@ def _added(a: Mapping[int, float], b: Mapping[int, float]) -> dict[int, float]:
 
 @dataclass
 class _Row:
-    """One evaluation: its point, the numbers of x and D, whether D is unbounded, the values defined after it, and the
-    next x."""
+    """One evaluation: its point, the numbers of x and D, whether D is unbounded, the number of D before it is bounded
+    where both are needed, the values defined after it, and the next x."""
 
     at: Point
     x: int
     d: int
     free: bool = False
+    unclipped: int | None = None
     kept: dict[int, Linear] = field(default_factory=dict)
     after: Linear | None = None
 
@@ -112,6 +113,16 @@ class Recorder:
         self._rows.append(row)
         return Linear({row.x: 1.0}), Linear({row.d: 1.0})
 
+    def denoise_both(self, x: Linear, at: Point) -> tuple[Linear, Linear, Linear]:
+        """Evaluate D at ``x``. Returns (x, D, D before it is bounded), in one evaluation.
+
+        The table then has a column that only some graphs take: see ``unclipped_column`` of
+        :class:`~zoo.programs.Iterate`. :func:`zoo.samplers.ddim.ddim` shows what a sampler does for the others.
+        """
+        x, d = self.denoise(x, at)
+        unclipped = self._rows[-1].unclipped = self._number()
+        return x, d, Linear({unclipped: 1.0})
+
     def keep(self, value: Linear) -> Linear:
         """``value``, computed now and carried in a single slot, instead of a slot for each of its parts."""
         if value.noises or not self._rows:
@@ -126,9 +137,12 @@ class Recorder:
         if not self._rows:
             raise UsageError("a sampler must evaluate the network at least once")
         slots, layout = self._layout()
-        matrices = np.zeros((len(self._rows), slots, slots + 1))
+        wide = any(row.unclipped is not None for row in self._rows)
+        matrices = np.zeros((len(self._rows), slots, slots + 1 + wide))
         for row, matrix, (before, after) in zip(self._rows, matrices, layout, strict=True):
             column = {row.x: 0, row.d: slots, **before}
+            if row.unclipped is not None:
+                column[row.unclipped] = slots + 1
             for number, value in row.kept.items():
                 if number in after:
                     self._write(matrix[after[number]], value, column, row)
@@ -181,7 +195,8 @@ class Recorder:
         slots = 1
         for index, row in enumerate(self._rows):
             after = {n: s for n, s in before.items() if last_use.get(n, -1) > index}
-            for number in (row.x, row.d, *row.kept):
+            unclipped = () if row.unclipped is None else (row.unclipped,)
+            for number in (row.x, row.d, *unclipped, *row.kept):
                 if last_use.get(number, -1) > index:
                     after[number] = min(set(range(1, len(after) + 2)) - set(after.values()))
             slots = max(slots, 1 + max(after.values(), default=0))

@@ -122,6 +122,8 @@ def _call(
     path, function, strength = path_from(program.path), samplers[name], options.strength or None
     if strength is not None and strength < 1:
         count, own = _end_of_grid(name, function, path, count, own, strength)
+    if "unclipped_column" in inspect.signature(function).parameters:
+        own = {"unclipped_column": program.unclipped_column, **own}
     return partial(function, path, count, **own)
 
 
@@ -149,6 +151,17 @@ def _check(program: Iterate, table: StepTable, condition: Condition | None, furt
         )
     if not program.learned_variance and table.noise_range.any():
         raise UsageError("a learned variance needs a network that predicts it, which this model's does not")
+    if table.unclipped_column and not program.unclipped_column:
+        raise lacking_column()
+
+
+def lacking_column() -> UsageError:
+    """The error for a table whose matrix has a column that the graph does not take."""
+    return UsageError(
+        "this step table needs the denoised sample before it is clipped, which the model's step graph does not give",
+        hint="Name the sampler instead of its table, or make it with unclipped_column=False. A bundle takes such "
+        "tables if it is exported again.",
+    )
 
 
 def _own(program: Iterate, name: str, options: SamplingOptions) -> tuple[dict[str, object], float | None]:

@@ -19,7 +19,7 @@ from zoo.samplers.consistency import CONSISTENCY
 from zoo.samplers.guidance import Conditions, RunCondition, Weighted, each_of, rest
 from zoo.samplers.inversion import inversion
 from zoo.samplers.options import SamplingOptions
-from zoo.samplers.runs import Data, Engine, Preview, table_of
+from zoo.samplers.runs import Data, Engine, Preview, lacking_column, table_of
 from zoo.samplers.state import SamplerState, begin, check_event_shape, encoded, in_data_units, spread, to_data
 from zoo.samplers.table import StepTable
 
@@ -102,6 +102,8 @@ class StepSampler(Generic[Data]):
     ) -> SamplerState:
         """A new state, after the next ``rows`` rows; :meth:`zoo.runtime.BundledModel.advance` explains the rest."""
         check_event_shape(state, self.engine.state_shape)
+        if state.table.unclipped_column and not self.engine.program.unclipped_column:
+            raise lacking_column()
         left = len(state.table) - state.row
         rows = left if rows is None else min(left, checked_count("rows", rows))
         batches = self.engine.batches(state.n, batch_size)

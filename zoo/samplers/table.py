@@ -7,7 +7,8 @@ Heun and DPM-Solver++ differ only in numbers, computed once in float64, and shar
     [x, h₁ … hₖ] = M · [x, h₁ … hₖ, D]
     x            = x + s · noise
 
-k is the number of history slots that the sampler needs (0 for DDPM and DDIM). Where a network predicts the variance of
+k is the number of history slots that the sampler needs (0 for DDPM and DDIM). A table may have a further column, for D
+before it was clipped: M · [x, h₁ … hₖ, D, D unclipped]. Where a network predicts the variance of
 the noise as well, the scale is s·exp(r·v), v its prediction in [0, 1] for each element and r a column of the table.
 """
 
@@ -32,7 +33,8 @@ COLUMNS = ("time", "alpha", "sigma", "noise_scale", "noise_range", "guidance", "
 
 @dataclass(frozen=True)
 class Step:
-    """One row of a :class:`StepTable`; scalars are Python floats, ``matrix`` is float64 ``[k+1, k+2]``."""
+    """One row of a :class:`StepTable`; scalars are Python floats, ``matrix`` is float64 ``[k+1, k+2]``, or ``[k+1,
+    k+3]``."""
 
     index: int
     time: float
@@ -54,7 +56,9 @@ class StepTable:
         time: ``[N]``, the network's time input.
         alpha: ``[N]``, α at that time.
         sigma: ``[N]``, σ at that time.
-        matrix: ``[N, k+1, k+2]``, the map M from state, history and D to state and history.
+        matrix: ``[N, k+1, k+2]``, the map M from state, history and D to state and history; or ``[N, k+1, k+3]``, from
+            state, history, D and D before it is bounded, for graphs that take it
+            (``unclipped_column`` of :class:`~zoo.programs.Iterate`).
         noise_scale: ``[N]``, scale s of the fresh noise.
         initial_scale: scale of the initial standard normal noise.
         guidance: ``[N]``, weight w of classifier-free guidance, D = D_null + w·(D_class - D_null); 1 means none.
@@ -94,8 +98,9 @@ class StepTable:
             if np.isnan(column).any() or (name != "clip" and np.isinf(column).any()):
                 raise UsageError(f"step table: {name} has values that are not finite")
         slots = self.matrix.shape[1] if self.matrix.ndim == 3 else 0
-        if rows < 1 or slots < 1 or self.matrix.shape != (rows, slots, slots + 1):
-            raise UsageError(f"step table: matrix has shape {self.matrix.shape}, expected ({rows}, k+1, k+2)")
+        shapes = (rows, slots, slots + 1), (rows, slots, slots + 2)
+        if rows < 1 or slots < 1 or self.matrix.shape not in shapes:
+            raise UsageError(f"step table: matrix has shape {self.matrix.shape}, expected ({rows}, k+1, k+2 or k+3)")
         if not np.isfinite(self.matrix).all():
             raise UsageError("step table: matrix has values that are not finite")
 
@@ -106,6 +111,12 @@ class StepTable:
     def slots(self) -> int:
         """k + 1: the state and its history."""
         return int(self.matrix.shape[1])
+
+    @property
+    def unclipped_column(self) -> bool:
+        """Whether the matrix has a column for D before it is bounded."""
+        _, slots, columns = self.matrix.shape
+        return bool(columns > slots + 1)
 
     def __getitem__(self, index: int) -> Step:
         return Step(

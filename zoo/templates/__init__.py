@@ -40,19 +40,22 @@ class Template:
 
 
 _TRAINS = "zoo train {name}.toml -o runs/{name}\nzoo export runs/{name} -o {name}.bundle\n"
+_PAGE = (
+    "\n# a page that draws in the browser: python -m http.server -d page\nzoo export {name}.bundle -o page --target web"
+)
 #: by ``--kind``, in the order of the help
 TEMPLATES = {
     "flow": Template(
         "twist",
         "a flow with a transform of its own",
         ("architecture",),
-        _TRAINS + "zoo run {name}.bundle -n 1000 -o samples.png",
+        _TRAINS + "zoo run {name}.bundle -n 1000 -o samples.png" + _PAGE,
     ),
     "diffusion": Template(
         "film",
         "the network of a diffusion",
         ("architecture",),
-        _TRAINS + "zoo run {name}.bundle --class 0 -n 500 -o samples.png",
+        _TRAINS + "zoo run {name}.bundle --class 0 -n 500 -o samples.png" + _PAGE,
     ),
     "sampler": Template(
         "restart",
@@ -64,7 +67,7 @@ TEMPLATES = {
         "spirals",
         "a data set, with a recipe that trains a flow on it",
         ("data set",),
-        _TRAINS + "zoo run {name}.bundle --class second -n 500 -o samples.png",
+        _TRAINS + "zoo run {name}.bundle --class second -n 500 -o samples.png" + _PAGE,
     ),
     "metric": Template(
         "coverage", "a number of zoo eval", ("metric",), "zoo eval moons-nsf --metric {name} --samples 500"
@@ -80,7 +83,7 @@ TEMPLATES = {
         "an adapter of another library's models",
         ("adapter",),
         "python -c 'import zoo, {module}_library as library; "
-        'zoo.export(zoo.wrap(library.TriangularFlow(3)), "{name}.bundle")\'',
+        'zoo.export(zoo.wrap(library.TriangularFlow(3)), "{name}.bundle")\'' + _PAGE,
         {"acme_flows": "{module}_library"},
     ),
     "program": Template(

@@ -13,6 +13,7 @@ from zoo.paths import GaussianPath, path_from
 from zoo.registry import Item, Registry
 from zoo.registry.cards import Sampler
 from zoo.samplers import StepTable
+from zoo.samplers.loop import run_table
 from zoo.testing.check import Checks
 
 #: paths with data of unit scale that a sampler is tried on, and numbers of steps, few and odd ones among them
@@ -117,13 +118,12 @@ def _normal_data(make: Callable[..., StepTable], denoises: bool) -> None:
 def run(table: StepTable, n: int, denoise: Callable[[Any, float, float], Any]) -> Any:
     """Samples ``[n]`` of one number each, by a table and a denoiser ``(x, alpha, sigma) -> D``."""
     random = np.random.default_rng(0)
-    state = np.zeros((table.slots, n))
-    state[0] = table.initial_scale * noise.normal(0, n, ())
-    for step in table:
-        denoised = np.clip(denoise(state[0], step.alpha, step.sigma), -step.clip, step.clip)
-        state = step.matrix @ np.concatenate([state, denoised[None]])
-        state[0] += step.noise_scale * random.standard_normal(n)
-    return state[0]
+    return run_table(
+        table,
+        lambda x, row: denoise(x, row.alpha, row.sigma),
+        table.initial_scale * noise.normal(0, n, ()).astype(np.float64),
+        lambda row: random.standard_normal(n),
+    )
 
 
 def _refuses(make: Callable[..., StepTable]) -> None:

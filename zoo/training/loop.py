@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo import weights
+from zoo.arrays import Array
 from zoo.data import Dataset, Split, fitted
 from zoo.models.interface import GenerativeModel, Objective
-from zoo.training import checkpoint
+from zoo.training import checkpoint, feeding
 from zoo.training.averages import FOLDER, PowerAverages, reconstructed
 from zoo.training.checkpoint import TrainingState
 from zoo.training.clock import Clock
 from zoo.training.distillation import Distillation
+from zoo.training.feeding import Feed, workers_of
 from zoo.training.fit import check_fit
 from zoo.training.log import BOARD_FOLDER, LOG_FILE, Line, Log
 from zoo.training.optimizers import average_of, averages, optimizer_of
@@ -70,6 +72,7 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     tensorboard: bool = False,
     processes: Processes = ALONE,
+    workers: int | None = None,
 ) -> Result | None:
     """Train ``model`` on ``data`` according to ``recipe``, resuming from the checkpoint at ``path`` if there is one.
 
@@ -84,6 +87,7 @@ def train(
         stop: called after each step; True writes a checkpoint and returns None.
         tensorboard: write the lines of the log for TensorBoard too, beside it.
         processes: those that train the model together; each calls this function with the same arguments.
+        workers: processes that read samples ahead, see :func:`~zoo.training.feeding.workers_of`; they change no byte.
 
     Returns:
         the result, or None if stopped early.
@@ -107,29 +111,33 @@ def train(
     clock = Clock(training_state, model.device)
     board = path.with_name(BOARD_FOLDER) if tensorboard else None
     log = Log(path.with_name(LOG_FILE), training_state.step, board) if processes.leads else None
-    while training_state.step < settings.steps and not run.exhausted:
-        at = settings.at(training_state.step)
-        loss = _step(model, run.average, run.optimizer, data, at, training_state.step, distillation, path, run.replicas)
-        training_state.learning_rate = at.learning_rate * learning_rate_factor(at, training_state.step)
-        training_state.step += 1
-        last, validation = training_state.step == settings.steps, None
-        if run.powers is not None:
-            run.powers.follow(training_state.step, last=last)
-        if settings.evaluate_every and (last or training_state.step % settings.evaluate_every == 0):
-            validation = run.evaluate(data, loss, distillation)
-            last = last or run.exhausted
-        if log is not None and (last or validation is not None or training_state.step % settings.log_every == 0):
-            log.add(_logged(training_state, loss, validation))
-        clock.read()
-        if report is not None:
-            report(training_state, loss, validation)
-        if look is not None:
-            look(training_state.step, run.average)
-        stopping = processes.any(stop()) and not last
-        if stopping or last or training_state.step % settings.checkpoint_every == 0:
-            run.save()
-        if stopping:
-            return None
+    plan = partial(feeding.plan, len(data.train), recipe, training_state.step, processes)
+    with Feed(data.train, plan, workers_of(data.train, workers)) as feed:
+        while training_state.step < settings.steps and not run.exhausted:
+            at = settings.at(training_state.step)
+            loss = _step(
+                model, run.average, run.optimizer, data, at, training_state.step, distillation, path, run.replicas, feed
+            )
+            training_state.learning_rate = at.learning_rate * learning_rate_factor(at, training_state.step)
+            training_state.step += 1
+            last, validation = training_state.step == settings.steps, None
+            if run.powers is not None:
+                run.powers.follow(training_state.step, last=last)
+            if settings.evaluate_every and (last or training_state.step % settings.evaluate_every == 0):
+                validation = run.evaluate(data, loss, distillation)
+                last = last or run.exhausted
+            if log is not None and (last or validation is not None or training_state.step % settings.log_every == 0):
+                log.add(_logged(training_state, loss, validation))
+            clock.read()
+            if report is not None:
+                report(training_state, loss, validation)
+            if look is not None:
+                look(training_state.step, run.average)
+            stopping = processes.any(stop()) and not last
+            if stopping or last or training_state.step % settings.checkpoint_every == 0:
+                run.save()
+            if stopping:
+                return None
     return Result(run.kept(), training_state)
 
 
@@ -238,16 +246,18 @@ def _step(
     distillation: Distillation | None,
     path: Path,
     replicas: Replicas,
+    feed: Feed,
 ) -> float:
     processes = replicas.processes
     with step_seed(settings.seed, step):
-        indices = _indices(len(data.train.x), settings, step)
-        pieces = [each for each in np.array_split(indices, settings.accumulate) if len(each)]
+        pieces = feeding.pieces(len(data.train), settings, step)
+        count = sum(map(len, pieces))
         parts = []
         for piece in pieces:
             with processes.share(len(piece)):
-                x, condition = batch(data, data.train, piece[processes.rows(len(piece))], model)
-            parts.append((x, condition, len(piece), len(piece) / len(indices) * processes.weight(len(piece))))
+                rows = piece[processes.rows(len(piece))]
+                x, condition = batch(data, data.train, rows, model, feed.take(rows))
+            parts.append((x, condition, len(piece), len(piece) / count * processes.weight(len(piece))))
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * learning_rate_factor(settings, step)
         values = []
@@ -381,12 +391,22 @@ def prepare(model: GenerativeModel, data: Dataset, *, seed: int) -> None:
         part.load_state_dict(state)
 
 
-def batch(data: Dataset, split: Split, indices: NDArray[np.int64], model: GenerativeModel) -> tuple[Tensor, Any]:
+def batch(
+    data: Dataset, split: Split, indices: NDArray[np.int64], model: GenerativeModel, samples: Array | None = None
+) -> tuple[Tensor, Any]:
     """The samples at ``indices`` as model input, dequantised when the data is discrete or rounded.
 
     Uniform noise in [0, 1) turns the distribution of integers into a density (Theis et al. 2016, section 3.1).
+
+    Args:
+        data: the data set.
+        split: of it.
+        indices: places of samples in the split.
+        model: whose input they will be.
+        samples: those at ``indices``, if they were read before.
     """
-    x = torch.from_numpy(np.asarray(split.x[indices])).to(model.device, model.dtype)
+    samples = np.asarray(split.x[indices]) if samples is None else samples
+    x = torch.from_numpy(samples).to(model.device, model.dtype)
     if data.widths is not None:
         x = x + torch.rand_like(x) * torch.as_tensor(data.widths, dtype=x.dtype, device=x.device)
     condition = None if model.condition is None else split.condition_at(indices)
@@ -398,22 +418,6 @@ def batch(data: Dataset, split: Split, indices: NDArray[np.int64], model: Genera
     if isinstance(condition, Mapping) or condition.dtype.kind not in "iuf":
         condition = model.condition.arrays(condition, len(x))[model.condition.names[0]]
     return x, torch.from_numpy(condition).to(model.device)
-
-
-def _indices(count: int, settings: TrainingRecipe, step: int) -> NDArray[np.int64]:
-    """Indices of one batch: each epoch is a new permutation, and its incomplete last batch is dropped."""
-    size = min(settings.batch_size, count)
-    epoch, position = divmod(step, max(count // size, 1))
-    order = _order(settings.seed, epoch, count)
-    return order[position * size : (position + 1) * size]
-
-
-@lru_cache(maxsize=1)
-def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """The order of one epoch, kept for all of its steps: a permutation of a million samples outlasts a step."""
-    order = np.random.default_rng([seed, epoch]).permutation(count)
-    order.setflags(write=False)
-    return order
 
 
 def learning_rate_factor(settings: TrainingRecipe, step: int) -> float:

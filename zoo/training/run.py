@@ -102,6 +102,7 @@ def train_recipe(
     say: Callable[[str], None] = lambda text: None,
     stop: Callable[[], bool] = lambda: False,
     processes: Processes | None = None,
+    workers: int | None = None,
 ) -> ModelCard | None:
     """Train and write a model folder, resuming from its checkpoint if there is one.
 
@@ -117,6 +118,7 @@ def train_recipe(
         say: receives progress messages, one line each.
         stop: called after each step; True writes a checkpoint and returns None.
         processes: those that train the model together, in a folder that each can read; None for this one alone.
+        workers: processes that read samples ahead, see :func:`~zoo.training.feeding.workers_of`; they change no byte.
 
     Returns:
         the card of the finished model, or None if stopped early.
@@ -145,7 +147,8 @@ def train_recipe(
         say(f"resuming from {checkpoint}")
     draws = samples_every and (processes.leads or recipe.training.shard)
     look = Sketches(folder, data, samples_every, processes.leads).draw if draws else None
-    watched: dict[str, Any] = {"report": report, "look": look, "stop": stop, "tensorboard": tensorboard}
+    watched: dict[str, Any] = {"report": report, "look": look, "stop": stop}
+    watched |= {"tensorboard": tensorboard, "workers": workers}
     result = loop.train(model, data, recipe, checkpoint, distillation=distillation, processes=processes, **watched)
     if result is None:
         return None

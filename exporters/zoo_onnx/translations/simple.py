@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import onnx_ir as ir
 import torch
 
@@ -53,6 +55,16 @@ def eye(n: int, m: int | None = None, *, dtype: int = -1, **_: object) -> Traced
     return op.EyeLike(matrix, dtype=dtype if dtype > 0 else ir.DataType.FLOAT)
 
 
+def gelu(self: Traced, approximate: str = "none") -> Traced:
+    """x·Φ(x), Hendrycks & Gimpel 2016, arXiv:1606.08415, in the order of factors that ONNX Runtime fuses."""
+    one, half = like(1.0, self), like(0.5, self)
+    if approximate == "tanh":
+        cubic = op.Add(self, op.Mul(op.Pow(self, like(3.0, self)), like(0.044715, self)))
+        bent = op.Tanh(op.Mul(cubic, like(math.sqrt(2 / math.pi), self)))
+        return op.Mul(op.Mul(self, half), op.Add(bent, one))
+    return op.Mul(op.Mul(self, op.Add(op.Erf(op.Div(self, like(math.sqrt(2), self))), one)), half)
+
+
 def ger(self: Traced, vec2: Traced) -> Traced:
     """The products of all pairs of two vectors' numbers."""
     return op.Mul(op.Unsqueeze(self, integers(1)), op.Unsqueeze(vec2, integers(0)))
@@ -67,4 +79,5 @@ TABLE: Table = {
     aten.eye.default: eye,
     aten.eye.m: eye,
     aten.ger.default: ger,
+    aten.gelu.default: gelu,
 }

@@ -169,7 +169,7 @@ class Model:
         require(readable, f"{folder} is of another format: {m['format']}")
         programs = [p for p in m["programs"].values() if p]
         later = "length" in m or "parts" in (m["condition"] or {}) or not m["programs"].get("sample")
-        fields = {"condition_encoder", "temperature"}
+        fields = {"condition_encoder", "temperature", "unclipped_column"}
         later = later or any(fields & {*p} or isinstance(p.get("noise"), list) for p in programs)
         require(m["format"]["version"] > 1 or not later, f"{folder} states what its format, version 1, does not have")
         encodes = any(p.get("condition_encoder") for p in programs)
@@ -258,6 +258,9 @@ class Model:
         name = name or f"{program.get('sampler', 'ddim')}-{program.get('steps', 50)}"
         table = {key.split("/")[1]: value for key, value in arrays.items() if key.split("/")[0] == name}
         require(table, f"there is no table {name}; there are {', '.join(sorted({k.split('/')[0] for k in arrays}))}")
+        taken, (_, slots, width) = program.get("unclipped_column", False), table["matrix"].shape
+        fits = slots < width <= slots + 1 + taken  # a column for D, and maybe one for D before it is clipped
+        require(fits, f"graph {program['graph']} takes no matrix of {width} columns for {slots} slots")
         missing = {"noise_scale": 0, "noise_range": 0, "rescale": 0, "guidance": 1, "clip": np.finfo(np.float32).max}
         return {**{k: np.full(len(table["time"]), value) for k, value in missing.items()}, **table}
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from torch import Tensor
 
+from zoo.errors import ConfigError
 from zoo.models.encoders import Attended
 from zoo.overriding import override
 from zoo_diffusion.networks.network import Network
@@ -29,6 +31,15 @@ class UNet1d(Network):
         super().__init__()
         (length,) = size
         check_patch(patch, length)
+        levels = len(unet.get("multipliers", inspect.signature(UNet).parameters["multipliers"].default))
+        if length % (needed := patch * 2 ** (levels - 1)):
+            below = length // needed * needed
+            nearest = f"{below} and {below + needed}" if below else str(needed)
+            raise ConfigError(
+                f"a U-Net of {levels} levels over patches of {patch} needs a length divisible by {needed}, "
+                f"not {length}",
+                hint=f"The nearest: {nearest}, which of a recording is its seconds times its rate.",
+            )
         self.patch = patch
         # an image one pixel high: convolutions over images are what CPUs are fastest at
         self.unet = UNet(

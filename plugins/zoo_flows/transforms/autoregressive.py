@@ -61,8 +61,8 @@ class Autoregressive(Transform):
 
     @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        # gradients, and residual blocks, need what memory held before
-        kept = torch.is_grad_enabled() or self.network.residual
+        # gradients, residual blocks and other activations than ReLU need what memory held before
+        kept = torch.is_grad_enabled() or self.network.residual or self.network.activation != "relu"
         unfolded = unfolding.data if kept else unfolding_plan.data
         x, parameters = unfolded(self.network, self.map, z, context)
         # the slopes of all components together, once, instead of in every small step

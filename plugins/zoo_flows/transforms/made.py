@@ -25,6 +25,13 @@ from zoo.errors import ConfigError
 
 _Value = TypeVar("_Value")
 
+#: activations of hidden units by name, each with the operator of ONNX
+ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "relu": (F.relu, "Relu"),
+    "tanh": (torch.tanh, "Tanh"),
+    "elu": (F.elu, "Elu"),
+}
+
 #: masked networks see values beyond ± this as ± this: data are standardised, and inside the shipped flows values stay
 #: below 13
 REACH = 16.0
@@ -74,7 +81,8 @@ class MADE(nn.Module):
     them, transform after transform, until float32 overflows. Within ±:data:`REACH` nothing changes, so trained weights
     keep their densities.
 
-    ``reach`` is infinite in a network that another library trained without it.
+    ``reach`` is infinite in a network that another library trained without it, whose ``activation`` may be another of
+    :data:`ACTIVATIONS` too.
 
     The last layer starts at zero, so that whatever is conditioned starts at its zero parameters. The degrees of a
     hidden layer are spread evenly; they begin at 1, or with a context at 0, for units that read it alone.
@@ -87,6 +95,8 @@ class MADE(nn.Module):
         residual: after the first hidden layer, each further one is a pre-activation block h + W₂·relu(W₁·relu(h)); the
             widths are then equal.
     """
+
+    activation: str = "relu"
 
     def __init__(
         self, size: int, outputs: int, *, context: int = 0, hidden: Sequence[int] = (64, 64), residual: bool = False
@@ -113,22 +123,26 @@ class MADE(nn.Module):
         assert isinstance(layer, MaskedLinear)
         return layer
 
+    def of_context(self) -> dict[int, nn.Module]:
+        """By the index of a layer what makes of a context ``[n, context]`` the numbers ``[n, units]`` added to it."""
+        return {} if self.context is None else {0: self.context}
+
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """``[n, d]`` and ``[n, context]`` to ``[n, d, outputs]``."""
-        extra = None if self.context is None or context is None else self.context(context)
+        extra = {} if context is None else {index: module(context) for index, module in self.of_context().items()}
 
         def linear(index: int, value: Tensor) -> Tensor:
             out: Tensor = self.layers[index](value)
-            return out + extra if index == 0 and extra is not None else out
+            return out + extra[index] if index in extra else out
 
-        seen = x.clamp(-self.reach, self.reach)
-        return torch.unflatten(self.through(seen, linear, F.relu, torch.add), 1, (self.size, self.outputs))
+        seen, (activation, _) = x.clamp(-self.reach, self.reach), ACTIVATIONS[self.activation]
+        return torch.unflatten(self.through(seen, linear, activation, torch.add), 1, (self.size, self.outputs))
 
     def through(
         self,
         x: _Value,
         linear: Callable[[int, _Value], _Value],
-        relu: Callable[[_Value], _Value],
+        activation: Callable[[_Value], _Value],
         add: Callable[[_Value, _Value], _Value],
     ) -> _Value:
         """The network's structure, for values that are whole layers or the units of one degree.
@@ -136,15 +150,15 @@ class MADE(nn.Module):
         Args:
             x: the input, within :data:`REACH`.
             linear: layer ``index`` applied to its input.
-            relu: the activation.
+            activation: of the hidden units.
             add: sum of two values.
         """
         last = len(self.layers) - 1
         h = linear(0, x)
         for index in range(1, last, 2 if self.residual else 1):
-            inner = linear(index, relu(h))
-            h = add(h, linear(index + 1, relu(inner))) if self.residual else inner
-        return linear(last, relu(h))
+            inner = linear(index, activation(h))
+            h = add(h, linear(index + 1, activation(inner))) if self.residual else inner
+        return linear(last, activation(h))
 
     @torch.no_grad()
     def frozen(self) -> MADE:

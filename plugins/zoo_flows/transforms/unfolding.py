@@ -25,10 +25,9 @@ from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from zoo.overriding import override
-from zoo_flows.transforms.made import MADE, MaskedLinear
+from zoo_flows.transforms.made import ACTIVATIONS, MADE, MaskedLinear
 from zoo_flows.transforms.maps import Map
 
 _Value = TypeVar("_Value")
@@ -43,8 +42,8 @@ class Algebra(Protocol[_Value]):
     def product(self, index: int, rows: slice, columns: slice, x: _Value, start: _Value) -> _Value:
         """start + W·x with ``weight[rows, columns]`` of a layer."""
 
-    def relu(self, x: _Value) -> _Value:
-        """The activation."""
+    def activation(self, x: _Value) -> _Value:
+        """The activation of hidden units."""
 
     def seen(self, x: _Value) -> _Value:
         """What the network reads of a component: the component within ±reach."""
@@ -126,13 +125,13 @@ class _Block(Generic[_Value]):
             columns = slice(layer.inputs_below[self.low], layer.inputs_below[degree + 1])
             return self.algebra.product(index, rows, columns, recent, start)
 
-        def relu(value: _Value | None) -> _Value | None:
-            return None if value is None else self.algebra.relu(value)
+        def activation(value: _Value | None) -> _Value | None:
+            return None if value is None else self.algebra.activation(value)
 
         def add(a: _Value | None, b: _Value | None) -> _Value | None:
             return None if a is None or b is None else self.algebra.add(a, b)
 
-        parameters = self.network.through(x, linear, relu, add)
+        parameters = self.network.through(x, linear, activation, add)
         assert parameters is not None  # every component has parameters
         return parameters
 
@@ -158,11 +157,12 @@ class Tensors(Algebra[Tensor]):
 
     def __init__(self, network: MADE, map: Map, n: int, context: Tensor | None) -> None:
         self.map, self.reach = map, network.reach
+        self._activation, _ = ACTIVATIONS[network.activation]
         # what is masked is not read either
         self.weights = [network.linear(index).weight for index in range(len(network.layers))]
         self.starts = [network.linear(index).bias.unsqueeze(1).expand(-1, n) for index in range(len(network.layers))]
-        if network.context is not None and context is not None:
-            self.starts[0] = self.starts[0] + network.context(context).T
+        for index, module in () if context is None else network.of_context().items():
+            self.starts[index] = self.starts[index] + module(context).T
 
     @override
     def start(self, index: int, rows: slice) -> Tensor:
@@ -173,8 +173,8 @@ class Tensors(Algebra[Tensor]):
         return torch.addmm(start, self.weights[index][rows, columns], x)
 
     @override
-    def relu(self, x: Tensor) -> Tensor:
-        return F.relu(x)
+    def activation(self, x: Tensor) -> Tensor:
+        return self._activation(x)
 
     @override
     def seen(self, x: Tensor) -> Tensor:

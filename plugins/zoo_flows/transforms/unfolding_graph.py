@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo_flows.transforms.bracket import IterativeMap, State
-from zoo_flows.transforms.made import MADE
+from zoo_flows.transforms.made import ACTIVATIONS, MADE
 from zoo_flows.transforms.maps import Map
 from zoo_flows.transforms.unfolding import unfold
 
@@ -86,11 +86,19 @@ class _Nodes:
         self.starts = [
             builder("Unsqueeze", builder.constant(layer.bias.numpy()), builder.integers(1)) for layer in layers
         ]
-        if network.context is not None and context is not None:
-            weight = builder.constant(network.context.weight.numpy())
-            self.starts[0] = builder("Gemm", weight, context, self.starts[0], transB=1)
+        for index, module in () if context is None else network.of_context().items():
+            self.starts[index] = self._with_context(module, context, self.starts[index])
         n = builder("Slice", builder("Shape", z), builder.integers(1), builder.integers(2))
         self.row = builder("Concat", builder.integers(1), n, axis=0)  # the shape [1, n]
+
+    def _with_context(self, module: nn.Module, context: Value, start: Value) -> Value:
+        if isinstance(module, nn.Linear):
+            if module.bias is not None:
+                start = self.builder("Add", start, self.builder.constant(module.bias.unsqueeze(1).numpy()))
+            return self.builder("Gemm", self.builder.constant(module.weight.numpy()), context, start, transB=1)
+        size = next(each.in_features for each in module.modules() if isinstance(each, nn.Linear))
+        (extra,) = self.builder.call(module, (context, ("batch", size)))
+        return self.builder("Add", start, self.builder("Transpose", extra, perm=[1, 0]))
 
     def start(self, index: int, rows: slice) -> Value:
         value = self._slice(self.starts[index], (rows.start,), (rows.stop,), 0)
@@ -101,8 +109,12 @@ class _Nodes:
         weight = self._slice(self.weights[index], (rows.start, columns.start), (rows.stop, columns.stop), 0, 1)
         return self.builder("Gemm", weight, x, start)
 
-    def relu(self, x: Value) -> Value:
-        return self.builder("Relu", x)
+    def activation(self, x: Value) -> Value:
+        return self.activation_in(self.builder, x)
+
+    def activation_in(self, builder: GraphBuilder, x: Value) -> Value:
+        """The activation in another graph than this one."""
+        return builder(ACTIVATIONS[self.network.activation][1], x)
 
     def seen(self, x: Value) -> Value:
         return self.seen_in(self.builder, x)
@@ -207,7 +219,10 @@ class _Turn:
             return builder("Gemm", weight, seen, start)
 
         parameters = self.nodes.network.through(
-            before, linear, lambda value: builder("Relu", value), lambda a, b: builder("Add", a, b)
+            before,
+            linear,
+            lambda value: self.nodes.activation_in(builder, value),
+            lambda a, b: builder("Add", a, b),
         )
         row = builder("Add", builder("Unsqueeze", turn, builder.integers(0)), builder.integers(1))
         return [self.nodes.inverse_in(builder, builder("Gather", self.z, row, axis=0), parameters), *read]
@@ -216,8 +231,8 @@ class _Turn:
 def _optional(
     nodes: _Nodes,
 ) -> tuple[Callable[[Value | None], Value | None], Callable[[Value | None, Value | None], Value | None]]:
-    """Relu and sum of values, which are None where there are no units."""
+    """Activation and sum of values, which are None where there are no units."""
     return (
-        lambda value: None if value is None else nodes.relu(value),
+        lambda value: None if value is None else nodes.activation(value),
         lambda a, b: None if a is None or b is None else nodes.add(a, b),
     )

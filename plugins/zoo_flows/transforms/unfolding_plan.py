@@ -66,7 +66,7 @@ class _Recording:
         self.steps.append(Step(start, x, columns.start))
         return start
 
-    def relu(self, x: Run) -> Run:
+    def activation(self, x: Run) -> Run:
         if self.steps and self.steps[-1].target == x:
             self.steps[-1].relu = True
         else:
@@ -97,7 +97,7 @@ class _Recording:
 
 
 class Plan:
-    """The operations of :func:`unfold` for a network without residual blocks.
+    """The operations of :func:`unfold` for a network of ReLUs without residual blocks.
 
     Args:
         network: the network.
@@ -157,14 +157,17 @@ _PLANS: WeakKeyDictionary[MADE, Plan] = WeakKeyDictionary()
 
 @torch.no_grad()
 def data(network: MADE, map: Map, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Noise ``[n, d]`` to data ``[d, n]`` and the maps' parameters ``[d·P, n]``; there are no residual blocks."""
+    """Noise ``[n, d]`` to data ``[d, n]`` and the maps' parameters ``[d·P, n]``.
+
+    The network is one of ReLUs, without residual blocks.
+    """
     if (plan := _PLANS.get(network)) is None:
         plan = _PLANS[network] = Plan(network)
     layers = [network.linear(index) for index in range(len(network.layers))]
     n = z.shape[0]
     places = [layer.bias.unsqueeze(1).expand(-1, n).clone(memory_format=torch.contiguous_format) for layer in layers]
-    if network.context is not None and context is not None:
-        places[0] += network.context(context).T
+    for index, module in () if context is None else network.of_context().items():
+        places[index] += module(context).T
     transposed = z.T.clone(memory_format=torch.contiguous_format)
     places += [torch.empty_like(transposed), transposed]
     plan.run(map, [layer.weight for layer in layers], places)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import zipfile
 from pathlib import Path
 
@@ -16,6 +18,10 @@ from zoo.render.read import guarded
 
 #: arrays that take more bytes than this stay in their file
 IN_MEMORY = 1 << 28
+#: types of tensors as NumPy has them
+_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "?"} | {
+    f"{kind.upper()}{8 * size}": f"<{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)
+}
 
 
 def npy(path: Path) -> Rows | Samples:
@@ -42,5 +48,29 @@ def npz(path: Path, *, samples: str = "", condition: str = "") -> Rows | Samples
 
 
 def safetensors(path: Path, *, samples: str = "", condition: str = "") -> Rows | Samples:
-    """Tensors by name. Arguments and exceptions are those of :func:`npz`."""
-    return objects.of_arrays(guarded(path, lambda: readers.safetensors(path)), samples=samples, condition=condition)
+    """Tensors by name; those of a large file stay in it. Arguments and exceptions are those of :func:`npz`."""
+    large = path.stat().st_size > IN_MEMORY
+    arrays = guarded(path, lambda: _mapped(path)) if large else None
+    arrays = guarded(path, lambda: readers.safetensors(path)) if arrays is None else arrays
+    return objects.of_arrays(arrays, samples=samples, condition=condition)
+
+
+def _mapped(path: Path) -> dict[str, Array] | None:
+    """The tensors of a file, mapped into memory; None if NumPy does not have the type of one, or one has no numbers."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy"):  # which checks the head
+            pass
+    except SafetensorError as error:
+        raise DataError(f"{path} is not a safetensors file that can be read: {error}") from error
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        head = json.loads(file.read(size))
+    head.pop("__metadata__", None)
+    if not all(each["dtype"] in _DTYPES and math.prod(each["shape"]) and each["shape"] for each in head.values()):
+        return None
+    return {
+        name: np.memmap(path, _DTYPES[each["dtype"]], "r", 8 + size + each["data_offsets"][0], tuple(each["shape"]))
+        for name, each in head.items()
+    }

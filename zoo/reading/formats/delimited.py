@@ -17,22 +17,16 @@ def read(path: Path, *, delimiter: str = "", encoding: str = "utf-8-sig", decima
         path: the file.
         delimiter: between cells; empty to detect it.
         encoding: of the text.
-        decimal: ``"."`` or ``","``; empty tries a comma too where semicolons separate cells.
+        decimal: ``"."`` or ``","``; empty takes a comma where semicolons separate cells that have some.
 
     Raises:
         DataError: as :func:`zoo.render.delimited.read` does, or no rows below the headings.
     """
     if decimal not in ("", ".", ","):
         raise DataError(f"decimal is a point or a comma, not {decimal!r}")
-    table = delimited.read(path, delimiter=delimiter or ("\t" if path.suffix.lower() == ".tsv" else ""),
-                           encoding=encoding)  # fmt: skip
+    hint = "State its encoding, such as -D encoding=latin-1."
+    table = delimited.read(path, delimiter=delimiter, encoding=encoding, hint=hint)
     if not table.rows:
         raise DataError(f"{path} has headings but no rows")
-    texts = list(zip(*table.rows, strict=True))
-    columns = {}
-    for name, column in zip(table.header, texts, strict=True):
-        cells = typed(column, decimal=decimal or ".")
-        if not decimal and table.delimiter == ";" and cells.values.dtype.kind == "U":
-            cells = typed(column, decimal=",")
-        columns[name] = cells
+    columns = {name: typed(cells, decimal=decimal or table.decimal(cells)) for name, cells in table.columns().items()}
     return Rows(columns, headed=table.headed)

@@ -29,8 +29,7 @@ def called(name: str, **options: Any) -> Dataset | Rows | Samples:
         ConfigError: there is no such module or function.
         DataError: it fails, or returns something else.
     """
-    module_name, _, attribute = name.partition(":")
-    function = _imported(module_name, attribute)
+    function = imported(name)
     try:
         value = function(**options)
     except ZooError:
@@ -47,7 +46,13 @@ def source(name: str) -> Path | None:
     return Path(file) if file else None
 
 
-def _imported(module_name: str, attribute: str) -> Callable[..., Any]:
+def imported(name: str) -> Callable[..., Any]:
+    """The function ``"module:function"``, whose module is looked for in the current folder too and is run.
+
+    Raises:
+        ConfigError: there is no such module or function.
+    """
+    module_name, _, attribute = name.partition(":")
     here = str(Path.cwd())
     added = here not in sys.path
     if added:

@@ -18,6 +18,7 @@ from zoo.errors import ConfigError, DataError, UnknownNameError
 from zoo.files import reason_of
 from zoo.reading.content import Samples
 from zoo.reading.formats import folders
+from zoo.render.images import on_white
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -65,7 +66,7 @@ class Pictures(Lazy):
             try:
                 array = _pixels(image, self.event, self.deep, self.fit)
             except (OSError, ValueError, SyntaxError) as error:
-                raise DataError(f"cannot read {_told(source)}: {reason_of(error)}") from error
+                raise _unreadable(source, error) from error
         if array.shape != self.event:
             raise DataError(
                 f"{_told(source)} is not of {self.event[2]}×{self.event[1]} pixels when it is turned upright"
@@ -183,13 +184,20 @@ def _told(source: Path | bytes) -> str:
 def _looked_at(source: Path | bytes) -> tuple[tuple[int, int], str, bool, bool]:
     """Width and height, mode, whether it may be transparent, and whether Pillow leaves out half of its bits."""
     with opened(source) as image:
-        # the only place where Pillow says how the numbers of a file are packed, until it has loaded them
-        packed = [str(tile[3]) for tile in getattr(image, "tile", ())]
-        transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-        grey = image.mode == "P" and image.palette is not None and _grey_palette(image)
-        turned = image.getexif().get(_ORIENTATION, 1) >= _TRANSPOSED
+        try:
+            # the only place where Pillow says how the numbers of a file are packed, until it has loaded them
+            packed = [str(tile[3]) for tile in getattr(image, "tile", ())]
+            transparent = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+            grey = image.mode == "P" and image.palette is not None and _grey_palette(image)
+            turned = image.getexif().get(_ORIENTATION, 1) >= _TRANSPOSED  # which Pillow loads a .png for
+        except (OSError, ValueError, SyntaxError) as error:
+            raise _unreadable(source, error) from error
         finer = image.mode not in _DEEP and any(";16" in each for each in packed)
         return image.size[::-1] if turned else image.size, "L" if grey else image.mode, transparent, finer
+
+
+def _unreadable(source: Path | bytes, error: Exception) -> DataError:
+    return DataError(f"cannot read {_told(source)}: {reason_of(error)}")
 
 
 def _grey_palette(image: Picture) -> bool:
@@ -221,7 +229,7 @@ def _pixels(image: Picture, event: tuple[int, int, int], deep: bool, fit: str) -
         from PIL import Image
 
         upright = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
-    upright = _on_white(upright).convert("L" if channels == 1 else "RGB")
+    upright = on_white(upright).convert("L" if channels == 1 else "RGB")
     array = np.asarray(_fitted(upright, (width, height), fit))
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
 
@@ -231,15 +239,6 @@ def _check_shades(image: Picture) -> None:
     low, high = (float(value) for value in image.convert("F").getextrema())  # type: ignore[arg-type]
     if low < 0 or high > 65_535:
         raise ValueError(f"its shades go from {low:g} to {high:g}, beyond 16 bits: save it as .npy")
-
-
-def _on_white(image: Picture) -> Picture:
-    from PIL import Image
-
-    if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
-        return image
-    coloured = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
 
 
 def _fitted(image: Picture, size: tuple[int, int], fit: str) -> Picture:

@@ -1,15 +1,20 @@
-"""Folders of recordings of any rate, mono or stereo, as events of one rate and length."""
+"""Folders of recordings of any rate, mono or stereo, as events of one rate and length: in memory if they fit."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import wave
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.arrays import Array
+from zoo.data.lazy import Lazy
 from zoo.errors import ConfigError, DataError, MissingDependencyError
 from zoo.files import reason_of
 from zoo.modality import Audio
@@ -21,6 +26,8 @@ WAV = frozenset({".wav"})
 #: what the package soundfile reads besides
 OTHERS = frozenset({".flac", ".ogg", ".mp3", ".aif", ".aiff"})
 SUFFIXES = WAV | OTHERS
+#: recordings that take more bytes than this are read as they are needed
+IN_MEMORY = 1 << 29
 _LONGEST = 1 << 24
 
 
@@ -47,19 +54,19 @@ def read(folder: Path, *, rate: int = 0, seconds: float = 0.0, classes: bool = T
     if rate < 0 or seconds < 0:
         raise ConfigError(f"rate and seconds are 0 or more, not {rate} and {seconds}")
     listed = folders.listing(folder, SUFFIXES, classes=classes)
-    loaded = [_loaded(path) for path in listed.files]
-    rates = Counter(each for _, each, _ in loaded)
+    heads = [_looked_at(path) for path in listed.files]
+    rates = Counter(head.rate for head in heads)
     if not rate and len(rates) > 1:
         common = ", ".join(f"{each} Hz ({count:,})" for each, count in rates.most_common(3))
         raise DataError(f"the recordings of {folder} have different rates: {common}", hint="Give one: -D rate=16000.")
     rate = rate or next(iter(rates))
     notes = []
-    if stereo := sum(channels > 1 for _, _, channels in loaded):
+    if stereo := sum(head.channels > 1 for head in heads):
         notes.append(f"{stereo:,} recordings with several channels are mixed down to one")
-    if other := sum(each != rate for _, each, _ in loaded):
+    if other := sum(head.rate != rate for head in heads):
         notes.append(f"{other:,} recordings are resampled to {rate} Hz")
-    waves = [resampled(x, each, rate) for x, each, _ in loaded]
-    sizes = Counter(map(len, waves))
+    lengths = [head.at(rate) for head in heads]
+    sizes = Counter(lengths)
     if not seconds and len(sizes) > 1:
         raise DataError(
             f"the recordings of {folder} last from {min(sizes) / rate:.3g} to {max(sizes) / rate:.3g} seconds",
@@ -68,14 +75,16 @@ def read(folder: Path, *, rate: int = 0, seconds: float = 0.0, classes: bool = T
     length = round(seconds * rate) if seconds else next(iter(sizes))
     if not 1 <= length <= _LONGEST:
         raise DataError(f"recordings have 1 to {_LONGEST:,} samples, not {length:,}")
-    if cut := sum(len(x) > length for x in waves):
+    if cut := sum(each > length for each in lengths):
         notes.append(f"{cut:,} recordings are cut to {length / rate:g} seconds")
-    if short := sum(len(x) < length for x in waves):
+    if short := sum(each < length for each in lengths):
         notes.append(f"{short:,} recordings are padded with silence")
-    x = np.stack([np.pad(each[:length], (0, max(0, length - len(each)))) for each in waves])[:, None]
+    recordings = Recordings(listed.files, rate, length, exact=not seconds)
+    size = len(listed.files) * length * recordings.dtype.itemsize
+    if size > IN_MEMORY:
+        notes.append(f"the recordings would take {size >> 20:,} MB, and are read as they are needed")
     return Samples(
-        # files of 16 bits hold multiples of this, and so will those that samples are written to
-        (np.rint(x / GRAIN).clip(-32_768, 32_767) * GRAIN).astype(np.float32),
+        np.asarray(recordings) if size <= IN_MEMORY else recordings,
         condition=listed.classes,
         labels=listed.labels,
         modality=Audio(rate),
@@ -83,6 +92,61 @@ def read(folder: Path, *, rate: int = 0, seconds: float = 0.0, classes: bool = T
         splits=listed.splits,
         notes=tuple(notes),
     )
+
+
+class Recordings(Lazy):
+    """Recordings ``[n, 1, length]`` in one channel at one rate, which are read as they are asked for.
+
+    Args:
+        sources: their files.
+        rate: samples per second.
+        length: of each, in samples.
+        exact: whether each has this length; others are cut at the end, or followed by silence.
+    """
+
+    def __init__(self, sources: Sequence[Path], rate: int, length: int, *, exact: bool) -> None:
+        self.sources, self.rate, self.length, self.exact = list(sources), rate, length, exact
+        self.shape, self.dtype = (len(self.sources), 1, length), np.dtype(np.float32)
+
+    def rows(self, indices: NDArray[np.int64]) -> Array:
+        """The recordings at these places."""
+        waves = np.zeros((len(indices), *self.shape[1:]), np.float32)
+        for row, place in zip(waves, indices.tolist(), strict=True):
+            path = self.sources[place]
+            loaded, rate, _ = _loaded(path)
+            x = resampled(loaded, rate, self.rate)
+            if self.exact and len(x) != self.length:
+                raise DataError(f"{path} has {len(x):,} samples, and says that it has {self.length:,}")
+            x = x[: self.length]
+            # files of 16 bits hold multiples of this, and so will those that samples are written to
+            row[0, : len(x)] = np.rint(x / GRAIN).clip(-32_768, 32_767) * GRAIN
+        return waves
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What a file says of its recording before this is read: samples of each channel, their rate, and channels."""
+
+    frames: int
+    rate: int
+    channels: int
+
+    def at(self, rate: int) -> int:
+        """The number of samples at another rate, as :func:`resampled` has it."""
+        common = math.gcd(rate, self.rate)
+        return -(-self.frames * (rate // common) // (self.rate // common))
+
+
+def _looked_at(path: Path) -> _Head:
+    """The head of a recording; one that does not say, or is cut off, is read."""
+    if path.suffix.lower() in WAV:
+        with contextlib.suppress(OSError, EOFError, wave.Error), wave.open(str(path)) as file:
+            head = _Head(file.getnframes(), file.getframerate(), file.getnchannels())
+            size = head.frames * head.channels * file.getsampwidth()
+            if 0 < size <= path.stat().st_size:
+                return head
+    x, rate, channels = _loaded(path)
+    return _Head(len(x), rate, channels)
 
 
 def resampled(x: NDArray[np.float64], rate: int, wanted: int) -> NDArray[np.float64]:

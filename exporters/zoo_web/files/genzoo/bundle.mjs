@@ -47,6 +47,7 @@ function checkFirst(manifest) {
     length: manifest.length !== undefined,
     parts: manifest.condition?.parts !== undefined,
     condition_encoder: programs.some((program) => program.condition_encoder !== undefined),
+    unclipped_column: programs.some((program) => program.unclipped_column !== undefined),
     temperature: programs.some((program) => program.temperature !== undefined),
     "several noises": programs.some((program) => Array.isArray(program.noise)),
     "a model that only scores": !manifest.programs.sample,

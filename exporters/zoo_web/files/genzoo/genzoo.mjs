@@ -21,7 +21,7 @@ import { batchesOf, checkFinite, count, dequantised, filled, inDataUnits } from 
 import { ZooError } from "./errors.mjs";
 import { readSafetensors } from "./files.mjs";
 import { Stream, keyOf, noisesOf, normal, randomSeed, tempered } from "./noise.mjs";
-import { evaluations, guided, rest, tablesOf } from "./tables.mjs";
+import { columnsOf, evaluations, guided, rest, tablesOf } from "./tables.mjs";
 
 export { labelsOf } from "./conditions.mjs";
 export { partsOf, takesTexts } from "./parts.mjs";
@@ -214,10 +214,10 @@ export class Model {
         ({ evaluated, weights } = evaluations(condition, last, other, more));
         conditions = this._conditions(evaluated, [weights.length, m]);
       }
-      const cells = table.slots * (table.slots + 1);
+      const columns = columnsOf(table), cells = table.slots * columns;
       const feeds = {
         state,
-        matrix: this._tensor(Float32Array.from(table.matrix.slice(row * cells, (row + 1) * cells)), [table.slots, table.slots + 1]),
+        matrix: this._tensor(Float32Array.from(table.matrix.slice(row * cells, (row + 1) * cells)), [table.slots, columns]),
         noise: table.noise_scale[row] ? this._tensor(noise({ step: row, stream: Stream.STEP }), shape) : silence,
         weights: this._tensor(weights, [weights.length]),
         known: silence,
@@ -247,7 +247,7 @@ export class Model {
   // -- arguments ------------------------------------------------------------------------------------------------------
 
   /** The table to run, with the requested guidance; null for a program of one call, which has no such choices. */
-  _choices({ kind, graph }, { table: choice, guidance, negative, preview, compose, ...unknown }) {
+  _choices({ kind, graph, unclipped_column: unclipped = false }, { table: choice, guidance, negative, preview, compose, ...unknown }) {
     const [name] = Object.keys(unknown);
     if (name) throw new ZooError(`sampling has no option ${name}`);
     if (kind !== "iterate") {
@@ -259,6 +259,9 @@ export class Model {
     const weight = given(compose) ? compose[0][1] : guidance, made = given(weight) ? guided(table, weight) : table;
     if (made.rescale.some((share) => share !== 0) && !this._bundle.graph(graph).inputs.some(({ name }) => name === "rescale")) {
       throw new ZooError(`graph ${graph} cannot rescale guidance: it has no input rescale`);
+    }
+    if (columnsOf(made) !== made.slots + 1 && !(unclipped && columnsOf(made) === made.slots + 2)) {
+      throw new ZooError(`graph ${graph} takes no matrix of ${columnsOf(made)} columns for ${made.slots} slots`);
     }
     return made;
   }

@@ -112,11 +112,15 @@ export function noisesOf(noise) {
   });
 }
 
+/** Whether a program's samples have a temperature: it draws them in one call, from normals alone. */
+export function tempers({ kind, noise }) {
+  return kind === "direct" && (typeof noise === "string" || (noise ?? []).every(({ distribution }) => distribution === "normal"));
+}
+
 /** What the normals of a program are multiplied by: its own temperature, or the one that is asked for. */
-export function tempered({ kind, noise, temperature = 1 }, asked) {
-  if (asked === undefined || asked === null) return Math.fround(temperature);
-  const normals = kind === "direct" && (typeof noise === "string" || (noise ?? []).every(({ distribution }) => distribution === "normal"));
-  if (!(normals && Number.isFinite(asked) && asked >= 0)) throw new ZooError("a temperature is a number, 0 or more, of a model that samples normals in one call");
+export function tempered(program, asked) {
+  if (asked === undefined || asked === null) return Math.fround(program.temperature ?? 1);
+  if (!(tempers(program) && Number.isFinite(asked) && asked >= 0)) throw new ZooError("a temperature is a number, 0 or more, of a model that samples normals in one call");
   return Math.fround(asked);
 }
 

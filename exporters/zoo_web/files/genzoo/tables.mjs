@@ -27,13 +27,17 @@ export function tablesOf(tensors) {
 function tableOf(name, columns) {
   const lacks = ["time", "alpha", "sigma", "matrix", "initial_scale"].filter((column) => !columns.has(column));
   if (lacks.length) throw new ZooError(`the step table ${name} has no ${lacks.join(", ")}`);
-  const [rows, slots] = columns.get("matrix").shape, table = { name, rows, slots };
-  const whole = ([column, { data }]) => data.length === (column === "initial_scale" ? 1 : column === "matrix" ? rows * slots * (slots + 1) : rows);
-  if (!(rows >= 1 && slots >= 1) || ![...columns].every(whole)) throw new ZooError(`the columns of step table ${name} do not fit together`);
+  // of the matrix, a column for each slot, for D, and maybe for D before it is clipped
+  const [rows, slots, wide] = columns.get("matrix").shape, table = { name, rows, slots };
+  const whole = ([column, { data }]) => data.length === (column === "initial_scale" ? 1 : column === "matrix" ? rows * slots * wide : rows);
+  if (!(rows >= 1 && slots >= 1 && (wide === slots + 1 || wide === slots + 2)) || ![...columns].every(whole)) throw new ZooError(`the columns of step table ${name} do not fit together`);
   for (const [column, { data }] of columns) table[column] = column === "initial_scale" ? data[0] : data;
   for (const [column, value] of Object.entries(MISSING)) table[column] ??= new Float64Array(rows).fill(value);
   return table;
 }
+
+/** How many columns the matrix of a table has in a row: one more than slots, or two. */
+export const columnsOf = ({ rows, slots, matrix }) => matrix.length / (rows * slots);
 
 /**
  * A table with other guidance.

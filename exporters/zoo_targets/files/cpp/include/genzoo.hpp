@@ -331,13 +331,13 @@ class Model {
 
     // the following are fed by reference: a row changes the numbers in place
     std::map<std::string, std::vector<float>> scalars;
-    std::vector<float> matrix(table.slots * (table.slots + 1)), fresh(all), known(all), mask(all, 1);
+    std::vector<float> matrix(table.slots * table.columns), fresh(all), known(all), mask(all, 1);
     std::map<std::string, Tensor> feeds;
     const auto feed = [&](const std::string& name, std::vector<float>& values, const Shape& of) {
       if (graph.input(name)) feeds.emplace(name, Tensor(values, of));
     };
     for (const std::string& name : row_inputs()) feed(name, scalars[name] = {0}, {});
-    feed("matrix", matrix, {slots, slots + 1});
+    feed("matrix", matrix, {slots, static_cast<std::int64_t>(table.columns)});
     feed("noise", fresh, events);
     feed("known", known, events);
     feed("mask", mask, events);
@@ -397,6 +397,9 @@ class Model {
     const Graph& graph = manifest_.graphs.at(program.graph);
     const bool parts = manifest_.condition && !manifest_.condition->parts.empty();
     const bool guides = parts || (manifest_.condition && !manifest_.condition->vector && program.null_class);
+    if (table.columns > table.slots + 1 && !program.unclipped_column)
+      throw Error("graph " + program.graph + " takes no matrix of " + std::to_string(table.columns) + " columns for " +
+                  std::to_string(table.slots) + " slots");
     for (std::size_t row = 0; row < table.rows; ++row) {
       const double w = table.at("guidance", row);
       if (!std::isfinite(left(w, further))) throw Error("guidance is a finite number");

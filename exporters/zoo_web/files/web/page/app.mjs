@@ -7,7 +7,7 @@
 
 import { Client } from "./client.mjs";
 import { element, save } from "./dom.mjs";
-import { $, captionsOf, choices, choose, fill, lock, optionsOf, show, tellGuidance } from "./form.mjs";
+import { $, SLIDERS, captionsOf, choices, choose, fill, lock, optionsOf, show, tellSliders } from "./form.mjs";
 import { Images, pictureShape } from "./images.mjs";
 import { Numbers } from "./numbers.mjs";
 import { shortened } from "./parts.mjs";
@@ -165,7 +165,7 @@ $("dice").addEventListener("click", () => {
   $("seed").value = crypto.getRandomValues(new Uint32Array(1))[0];
   run();
 });
-$("guidance").addEventListener("input", tellGuidance);
+for (const name of SLIDERS) $(name).addEventListener("input", tellSliders);
 $("save-picture").addEventListener("click", () => state.view.picture().toBlob((blob) => save(`${state.manifest.model.name}.png`, blob)));
 $("save-numbers").addEventListener("click", () => {
   const { data, shape, seed } = state.last;

@@ -5,13 +5,17 @@
  */
 
 import { labelsOf } from "../genzoo/conditions.mjs";
+import { tempers } from "../genzoo/noise.mjs";
 import { Parts } from "./parts.mjs";
 
 export const $ = (id) => document.getElementById(id);
+/** The sliders, by their names. */
+export const SLIDERS = ["guidance", "temperature"];
 export const show = (id, shown) => $(id).classList.toggle("hidden", !shown);
 
-/** The slider's initial position, which stands for the guidance of the table, since sliders have coarser steps. */
-let ownGuidance = null;
+/** The sliders' initial positions, which stand for the guidance of the table and the temperature of the bundle, since
+ * sliders have coarser steps. */
+const own = {};
 /** The fields of named parts of a condition. */
 let parts = null;
 
@@ -39,15 +43,23 @@ export function fill({ manifest, tables }, n, most, { vector, condition: values 
   const guided = Number.isInteger(program.null_class) || (program.kind === "iterate" && nulls);
   show("guidance-field", guided);
   if (guided) $("guidance").value = program.guidance;
-  ownGuidance = $("guidance").value;
+  show("temperature-field", tempers(program));
+  $("temperature").value = program.temperature ?? 1;
+  for (const name of SLIDERS) own[name] = $(name).value;
   $("n").max = most;
   $("n").value = n;
-  tellGuidance();
+  tellSliders();
 }
 
-/** Write the slider's value beside it. */
-export function tellGuidance() {
+/** Write the sliders' values beside them. */
+export function tellSliders() {
   $("guidance-value").textContent = Number($("guidance").value).toFixed(1);
+  $("temperature-value").textContent = Number($("temperature").value).toFixed(2);
+}
+
+/** A slider's choice as a number; undefined for the bundle's own. */
+function slid(name, value) {
+  return value === undefined || value === own[name] ? undefined : Number(value);
 }
 
 /** The current choices, as texts by name. */
@@ -64,7 +76,7 @@ export function choose(given) {
     fields[name].value = value;
     parts.set(name, value);
   }
-  tellGuidance();
+  tellSliders();
 }
 
 /**
@@ -73,7 +85,7 @@ export function choose(given) {
  * @param {number} most samples
  */
 export function optionsOf(chosen, most) {
-  const { n, seed, class: label, vector, table, guidance } = chosen;
+  const { n, seed, class: label, vector, table, guidance, temperature } = chosen;
   if (!/^\d+$/.test(n) || Number(n) < 1 || Number(n) > most) throw new Error(`the number of samples is 1 to ${most}, not ${n}`);
   if (!/^\d+$/.test(seed)) throw new Error(`a seed is a whole number from 0 up, not ${seed}`);
   return {
@@ -81,7 +93,8 @@ export function optionsOf(chosen, most) {
     seed,
     condition: parts.condition(chosen) ?? (label || vector?.split(/[\s,;]+/).filter(Boolean).map(Number) || undefined),
     table,
-    guidance: guidance === undefined || guidance === ownGuidance ? undefined : Number(guidance),
+    guidance: slid("guidance", guidance),
+    temperature: slid("temperature", temperature),
   };
 }
 

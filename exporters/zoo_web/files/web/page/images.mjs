@@ -6,10 +6,9 @@
 
 import { canvasOf, element, sheet } from "./dom.mjs";
 
-/** [channels, height, width] of samples that are pictures, or null. */
-export function pictureShape({ event_shape: shape }) {
-  const [channels, height, width] = shape.length === 2 ? [1, ...shape] : shape;
-  return (channels === 1 || channels === 3) && height > 1 && width > 1 && shape.length <= 3 ? [channels, height, width] : null;
+/** [channels, height, width] of samples that are pictures, or null. As in `zoo run`, two axes alone are a sequence. */
+export function pictureShape({ event_shape: [channels, height, width, ...more] }) {
+  return (channels === 1 || channels === 3) && height > 1 && width > 1 && !more.length ? [channels, height, width] : null;
 }
 
 /**

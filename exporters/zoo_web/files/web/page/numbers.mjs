@@ -12,6 +12,7 @@ const ROWS = 100, COLUMNS = 16;
 export class Numbers {
   constructor(view, { event_shape: shape, kind }, n, captions) {
     this.view = view;
+    this.shape = shape;
     this.size = shape.reduce((product, size) => product * size, 1);
     this.captions = captions;
     this.columns = kind?.kind === "table" ? kind.columns : null;
@@ -20,7 +21,7 @@ export class Numbers {
   done(data) {
     const shown = Math.min(this.size, COLUMNS), more = this.size > COLUMNS ? ["…"] : [];
     const row = (first, cells, name) => element("tr", {}, element("th", { textContent: first }), ...cells.map((text) => element(name, { textContent: text })));
-    const heads = Array.from({ length: shown }, (_, i) => this.columns?.[i].name ?? `x${i}`);
+    const heads = Array.from({ length: shown }, (_, i) => this.columns?.[i].name ?? `x${placeOf(i, this.shape)}`);
     const table = element("table", {}, row("", [...heads, ...more], "th"));
     for (let i = 0; i < Math.min(data.length / this.size, ROWS); i++) {
       const values = Array.from(data.subarray(i * this.size, i * this.size + shown), (v, j) => cellOf(this.columns?.[j], v));
@@ -29,6 +30,16 @@ export class Numbers {
     const scroll = element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Numbers of the samples" }, table);
     this.view.replaceChildren(scroll);
   }
+}
+
+/** Where number i of an event lies: `3` of a vector, `1,1` of a sequence of pairs. */
+function placeOf(i, shape) {
+  const place = [];
+  for (const size of [...shape].reverse()) {
+    place.unshift(i % size);
+    i = Math.floor(i / size);
+  }
+  return place.join(",");
 }
 
 /** A number as shown in its column: a category by its name, others rounded down to its grain, within its range. */

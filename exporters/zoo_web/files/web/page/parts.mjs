@@ -240,7 +240,9 @@ class Picture extends Control {
   async load(file) {
     const picture = await createImageBitmap(file).catch(() => null);
     if (!picture) return;
-    this.clear();
+    // what is transparent is white, as in training data and for `zoo run`
+    this.context.fillStyle = "white";
+    this.context.fillRect(0, 0, this.width, this.height);
     this.context.drawImage(picture, 0, 0, this.width, this.height);
     this.tell();
   }

@@ -8,17 +8,25 @@ import { canvasOf, colour, element } from "./dom.mjs";
 
 const GRID = 128; // cells of the density along a side
 const PIXELS = 900;
+/** The share of points that may be outliers at either end, and from how many points on. */
+const OUTLYING = 0.005, LEAST = 20;
 const OPAQUE = 230; // opacity of the density at its peak, of 255
 
-/** A square around points [n, 2], a little larger than they are. */
+/** A square around points [n, 2], a little larger than they are; outliers do not shrink the rest, as in `zoo run`. */
 export function extentOf(data) {
-  const low = [Infinity, Infinity], top = [-Infinity, -Infinity];
-  data.forEach((v, i) => {
-    low[i % 2] = Math.min(low[i % 2], v);
-    top[i % 2] = Math.max(top[i % 2], v);
-  });
+  const [low, top] = [[], []];
+  for (const axis of [0, 1]) [low[axis], top[axis]] = limitsOf(data.filter((_, i) => i % 2 === axis).sort());
   const side = 1.16 * Math.max(top[0] - low[0], top[1] - low[1], 1e-6);
   return { corner: [0, 1].map((axis) => (low[axis] + top[axis] - side) / 2), side };
+}
+
+/** The least and the largest of sorted numbers. Outliers, at most 0.5% at either end, do not widen what the others take
+ * by more than half of it at either end. */
+function limitsOf(sorted) {
+  const n = sorted.length, [low, top] = [sorted[0] ?? 0, sorted[n - 1] ?? 0];
+  if (n < LEAST) return [low, top];
+  const out = Math.ceil(OUTLYING * n), [innerLow, innerTop] = [sorted[out], sorted[n - 1 - out]], reach = (innerTop - innerLow) / 2;
+  return reach > 0 ? [Math.max(low, innerLow - reach), Math.min(top, innerTop + reach)] : [low, top];
 }
 
 /** Centres of the cells of the density, [GRID², 2], row by row from the bottom. */
@@ -61,8 +69,10 @@ export class Points {
     const radius = Math.min(Math.max(90 / Math.sqrt(n), 1.6), 6);
     context.fillStyle = colour("ink");
     context.globalAlpha = Math.min(Math.max(30 / Math.sqrt(n), 0.25), 0.9);
+    let outside = 0;
     for (let i = 0; i < n; i++) {
       const x = ((this.data[2 * i] - corner[0]) / side) * PIXELS, y = (1 - (this.data[2 * i + 1] - corner[1]) / side) * PIXELS;
+      if (!(x >= 0 && x <= PIXELS && y >= 0 && y <= PIXELS)) outside += Number.isFinite(x + y);
       context.beginPath();
       context.arc(x, y, radius, 0, 2 * Math.PI);
       context.fill();
@@ -70,7 +80,8 @@ export class Points {
     context.globalAlpha = 1;
     const range = (axis) => `${corner[axis].toFixed(2)} to ${(corner[axis] + side).toFixed(2)}`;
     const shown = this.logDensity ? "; shaded by the square root of the model's density" : "";
-    this.caption.textContent = `x from ${range(0)}, y from ${range(1)}${shown}`;
+    const beyond = outside ? `; ${outside} of ${n} outside` : "";
+    this.caption.textContent = `x from ${range(0)}, y from ${range(1)}${shown}${beyond}`;
   }
 
   picture() { return this.canvas; }

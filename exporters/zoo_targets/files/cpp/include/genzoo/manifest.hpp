@@ -67,6 +67,7 @@ struct Program {
   float temperature = 1;  // what normals are multiplied by, unless another is asked for
   std::optional<float> data_min, data_max;
   std::optional<std::int32_t> null_class;
+  bool unclipped_column = false;  // whether matrices may have a column for D before it is clipped
 };
 
 struct FileInfo {
@@ -142,6 +143,7 @@ inline Program program(const json::Value& value) {
   if (const auto* steps = value.find("steps")) found.steps = steps->whole();
   if (const auto* encoder = value.find("condition_encoder")) found.condition_encoder = encoder->text();
   if (value.find("null_class")) found.null_class = static_cast<std::int32_t>(size_of(value.at("null_class")));
+  if (const auto* more = value.find("unclipped_column")) found.unclipped_column = more->flag();
   found.shift = number("shift", 0);
   found.scale = number("scale", 1);
   found.temperature = number("temperature", 1);
@@ -264,7 +266,8 @@ inline void check_first(const json::Value& value) {
   for (const char* name : {"sample", "log_prob", "fused"})
     if (const auto* program = value.at("programs").find(name)) {
       const auto* noise = program->find("noise");
-      later = later || program->find("condition_encoder") || program->find("temperature");
+      later = later || program->find("condition_encoder") || program->find("temperature") ||
+              program->find("unclipped_column");
       later = later || (noise && noise->is_list());
     }
   if (later) throw Error("it states what its format, version 1, does not have");

@@ -16,8 +16,9 @@ namespace genzoo {
 
 struct StepTable {
   std::size_t rows = 0, slots = 0;                   // slots: x and its history
+  std::size_t columns = 0;                           // slots + 1 for D, or + 2 for D unclipped too
   std::map<std::string, std::vector<double>> rowed;  // column -> a number for each row
-  std::vector<double> matrix;                        // [rows, slots, slots + 1]
+  std::vector<double> matrix;                        // [rows, slots, columns]
   double initial_scale = 0;
 
   double at(const std::string& column, std::size_t row) const { return rowed.at(column)[row]; }
@@ -46,11 +47,12 @@ inline StepTable step_table(const std::map<std::string, Column>& columns, const 
   const Column *time = find("time"), *matrix = find("matrix"), *initial = find("initial_scale");
   if (time == nullptr || matrix == nullptr || initial == nullptr || time->shape.size() != 1 || time->values.empty() ||
       matrix->shape.size() != 3 || matrix->shape[0] != time->shape[0] || matrix->shape[1] < 1 ||
-      matrix->shape[2] != matrix->shape[1] + 1 || !initial->shape.empty())
+      matrix->shape[2] <= matrix->shape[1] || matrix->shape[2] > matrix->shape[1] + 2 || !initial->shape.empty())
     throw Error("the table " + name + " is not whole");
   StepTable table;
   table.rows = time->values.size();
   table.slots = static_cast<std::size_t>(matrix->shape[1]);
+  table.columns = static_cast<std::size_t>(matrix->shape[2]);
   table.matrix = matrix->values;
   table.initial_scale = initial->values[0];
   std::vector<std::string> names = row_inputs();
