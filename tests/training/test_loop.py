@@ -14,8 +14,8 @@ from zoo.data import Dataset, Split  # noqa: E402
 from zoo.errors import ConfigError, DataError, MissingDependencyError, WeightsError  # noqa: E402
 from zoo.metrics.density import held_out_density  # noqa: E402
 from zoo.models.interface import DirectModel  # noqa: E402
+from zoo.training.feeding import indices_of  # noqa: E402
 from zoo.training.loop import (  # noqa: E402
-    _indices,
     batch,
     evaluate,
     learning_rate_factor,
@@ -175,7 +175,7 @@ def test_a_schedule_free_run_keeps_the_average_of_the_weights(tmp_path):
     optimizer = library.ScheduleFreeAdamW(model.parameters(), lr=0.05)
     for step in range(30):
         with step_seed(0, step):
-            x, _ = batch(data(), data().train, _indices(200, settings.training, step), model)
+            x, _ = batch(data(), data().train, indices_of(200, settings.training, step), model)
         optimizer.zero_grad()
         model.loss(x).backward()
         optimizer.step()
