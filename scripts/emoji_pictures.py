@@ -1,10 +1,10 @@
 """Held-out emoji that a model draws from other pictures of them: a picture, and whether they show their label.
 
-    python scripts/emoji_pictures.py compare emoji-restyle -o docs/images/models/emoji-restyle.png
-    python scripts/emoji_pictures.py given emoji-restyle -o docs/images/noto.png    # what to draw from
-    python scripts/emoji_pictures.py labels emoji-restyle    # by the judge of scripts/emoji_judge.py
+    python scripts/emoji_pictures.py compare emoji-upscale -o docs/images/models/emoji-upscale.png
+    python scripts/emoji_pictures.py sources emoji-upscale -o docs/images/small.png    # what to draw from
+    python scripts/emoji_pictures.py labels emoji-upscale    # by the judge of scripts/emoji_judge.py
 
-How far samples are from the truth is what `zoo eval emoji-restyle --metric reconstruction` measures.
+How far samples are from the truth is what `zoo eval emoji-upscale --metric reconstruction` measures.
 """
 
 from __future__ import annotations
@@ -54,13 +54,14 @@ def compare(name: str, count: int, output: Path, seed: int, steps: int | None) -
     """A picture of what is given, if small also by a bicubic filter, of a sample of each, and of the truth."""
     data, part = held_out(name)
     chosen = np.random.default_rng(seed).permutation(len(data.test))[:count]
-    given, truth = data.test.condition_at(chosen)[part], data.test.x[chosen]  # type: ignore[index, call-overload]
-    x = zoo.load(name).sample(count, condition={part: given}, seed=seed, **({} if steps is None else {"steps": steps}))
+    shown, truth = data.test.condition_at(chosen)[part], data.test.x[chosen]  # type: ignore[index, call-overload]
+    x = zoo.load(name).sample(count, condition={part: shown}, seed=seed, **({} if steps is None else {"steps": steps}))
     rows = [np.asarray(x), truth]
-    if given.shape != truth.shape:
-        rows.insert(0, fitted(given, truth.shape[2:]))
-        given = given.repeat(truth.shape[2] // given.shape[2], 2).repeat(truth.shape[3] // given.shape[3], 3)
-    Image.fromarray(_tiled([given, *rows])).save(output)
+    if shown.shape != truth.shape:
+        rows.insert(0, fitted(shown, truth.shape[2:]))
+        factors = [a // b for a, b in zip(truth.shape[2:], shown.shape[2:], strict=True)]
+        shown = shown.repeat(factors[0], 2).repeat(factors[1], 3)
+    Image.fromarray(_tiled([shown, *rows])).save(output)
 
 
 @main.command()
@@ -68,7 +69,7 @@ def compare(name: str, count: int, output: Path, seed: int, steps: int | None) -
 @_count
 @_output
 @_seed
-def given(name: str, count: int, output: Path, seed: int) -> None:
+def sources(name: str, count: int, output: Path, seed: int) -> None:
     """The pictures of held-out emoji that :func:`compare` draws from, as `zoo run --condition` reads them."""
     data, part = held_out(name)
     chosen = np.random.default_rng(seed).permutation(len(data.test))[:count]

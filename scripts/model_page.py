@@ -51,8 +51,8 @@ VERDICT = {
     "emoji-text": "Hearts, faces, food and flags from words, in two styles. Animals and people melt, and of words that "
     "it has not seen together it gets one emoji in five right, where chance is one in twenty.",
     "emoji-upscale": "Edges where a bicubic filter has a blur, and a smaller error than that: 17.1 levels for 22.4. "
-    "Plain areas come out grainy, and what 16 pixels do not show, such as eyes or a star, is guessed badly. From above: "
-    "14 held-out emoji as they were given, by a bicubic filter, a sample of two steps each, and the truth.",
+    "Plain areas come out grainy, and what 16 pixels do not show, such as eyes or a star, is guessed badly. The "
+    "rows: 14 held-out emoji as they were given, by a bicubic filter, a sample of two steps each, and the truth.",
     "maze-policy": "Takes either gap of a wall where a regression goes between them, and arrives in 94% of mazes "
     "where that arrives in 35%. Sometimes it touches the edge of a gap and has to plan again. It knows mazes of this "
     "kind alone: three walls with two gaps each.",

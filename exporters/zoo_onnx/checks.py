@@ -26,11 +26,12 @@ from zoo.models.blaming import told
 from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.training import loop
 from zoo_onnx.behaviour import Behaviour, Make, moved
-from zoo_onnx.density import Conditions, function, log_normal, undone
+from zoo_onnx.density import function, undone
 from zoo_onnx.export import graph_of, opened_of
 from zoo_onnx.plan import Plan, planned
 from zoo_onnx.proof import Proof
 from zoo_onnx.sizes import proven_sizes
+from zoo_onnx.volumes import Conditions, log_normal
 
 #: of derivatives and determinants in float64, relative to 1 + the value
 _TOLERANCE = 1e-5

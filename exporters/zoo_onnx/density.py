@@ -27,7 +27,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -39,22 +38,13 @@ from zoo.errors import ProofError
 from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.noise import Noise
 from zoo.programs import Graph, Programs
-from zoo_onnx.mass import FEW_ENOUGH, draws_around, estimated, log_normals, whole_mass
+from zoo_onnx.mass import FEW_ENOUGH, draws_around, estimated, whole_mass
+from zoo_onnx.volumes import ROWS, TOLERANCE, Call, Conditions, log_normal, received, searched, some, stepped
 
 #: the largest size whose full Jacobian is computed
 EXACT_SIZE = 128
-#: allowed difference of the densities, in nats per number and relative to the value
-TOLERANCE = 1e-4
 _SEED = 77
-_ROWS, _MOST_POINTS = 256, 64  # evaluations of all Jacobians together, two for each number of each point
-#: step of central differences in float64, and another that tells how far to trust them, as they may cross knots of
-#: splines
-_STEP, _OTHER_STEP = 1e-7, 1e-6
-_DOUBT = 0.01  # nats per number, the most that is allowed for that
-#: steps of the differences of a sampler that searches, in units of its resolution; a point takes what suits it best
-_LADDER = (1e1, 1e2, 1e3, 1e4, 1e5)
-#: resolutions by which a result may be off that several searches find, one in what another found
-_OFF = 10.0
+_MOST_POINTS = 64
 #: for the estimate of a mass: draws, and the allowed error besides
 _DRAWS, _SLACK = 1024, 0.1
 _MOST = 64  # dimensions beyond which draws around samples are useless
@@ -63,9 +53,6 @@ _KERNELS = (0.25, 1.0)  # deviations, relative to those of the samples
 _CENTRES = 128
 _COUNTED = 4096  # draws of events of symbols
 
-#: conditions of samples by the ports that graphs take them by; none for a model without any
-Conditions = Mapping[str, Tensor]
-Call = Callable[[Tensor, Conditions], Tensor]
 #: samples, from their number and their conditions
 Draw = Callable[[int, Conditions], Tensor]
 
@@ -137,7 +124,7 @@ def check_density(
         one = function(graphs[programs.sample.graph], programs.sample.noise_port)
         if size > EXACT_SIZE:
             z = torch.from_numpy(noise.normal(_SEED, 1, model.event_shape)).double()
-            return undone(model, z, _some(conditions, slice(1)), slack=0.0)
+            return undone(model, z, some(conditions, slice(1)), slack=0.0)
         return _by_jacobian(model, one, score, noises[0].shape, conditions)
 
 
@@ -145,17 +132,17 @@ def _by_jacobian(
     model: GenerativeModel, draw: Call, score: Call, shape: tuple[int, ...], condition: Conditions
 ) -> Finding:
     size = math.prod(shape)
-    points = max(1, min(_MOST_POINTS, _ROWS // (2 * size)))
+    points = max(1, min(_MOST_POINTS, ROWS // (2 * size)))
     z = torch.from_numpy(noise.normal(_SEED, points, shape)).double()
     conditions = _cycled(condition, points)
     x = draw(z, conditions)
     scored = score(x, conditions)
-    error = model.density_error(x, _received(model, conditions))
+    error = model.density_error(x, received(model, conditions))
     if model.resolution:
-        kept, volume = _searched(model, draw, z, x, conditions)
-        z, scored, error, conditions = z[kept], scored[kept], error[kept], _some(conditions, kept)
+        kept, volume = searched(model, draw, z, x, conditions)
+        z, scored, error, conditions = z[kept], scored[kept], error[kept], some(conditions, kept)
     else:
-        volume = _stepped(draw, z, conditions, scored)
+        volume = stepped(draw, z, conditions, scored)
     if bool((volume.signs > 0).any() and (volume.signs < 0).any()):
         raise ProofError(
             "sampling is not a bijection, which log_prob takes it for: the determinant of its Jacobian has both signs, "
@@ -166,84 +153,6 @@ def _by_jacobian(
     # a model that integrates an equation comes back as exactly as its steps let it
     undone(model, z, conditions, slack=float(error.max()))
     return finding
-
-
-class _Volumes(NamedTuple):
-    """The volumes that sampling makes of small ones around some noises, ``[n]`` each.
-
-    Attributes:
-        signs: of det ∂T/∂z.
-        logs: log |det ∂T/∂z|.
-        doubt: how far the logarithms, or the noise, may be from the exact ones, in nats.
-    """
-
-    signs: Tensor
-    logs: Tensor
-    doubt: Tensor
-
-
-def _stepped(draw: Call, z: Tensor, conditions: Conditions, scored: Tensor) -> _Volumes:
-    """The volumes of a sampler that computes its result; in doubt by what steps of another length change, where
-    ``scored`` differs, since steps may cross knots of splines."""
-    signs, logs = _log_dets(draw, z, conditions, _STEP)
-    doubt = torch.zeros_like(scored)
-    if bool(((scored - log_normal(z) + logs).abs() > TOLERANCE).any()):
-        _, others = _log_dets(draw, z, conditions, _OTHER_STEP)
-        doubt = (2 * (logs - others).abs()).clamp(max=_DOUBT * z[0].numel())
-    return _Volumes(signs, logs, doubt)
-
-
-def _searched(
-    model: GenerativeModel, draw: Call, z: Tensor, x: Tensor, conditions: Conditions
-) -> tuple[Tensor, _Volumes]:
-    """The volumes of a sampler that searches for its result: which noises they are of, and what they are.
-
-    Where ``to_noise`` leads back to the noise, as near as the search came, they are those of ``to_noise``, which does
-    not search. Elsewhere they are found by differences of samples.
-    """
-    size = z[0].numel()
-    known, volume = _led_back(model, z, x, conditions)
-    others = torch.nonzero(~known).flatten()[: max(1, _ROWS // (2 * size * len(_LADDER)))]
-    if len(others):
-        found = _by_ladder(draw, z[others], _some(conditions, others), model.resolution)
-        for every, some in zip(volume, found, strict=True):
-            every[others] = some
-    kept = torch.cat([torch.nonzero(known).flatten(), others])
-    signs, logs, doubt = (each[kept] for each in volume)
-    return kept, _Volumes(signs, logs, doubt.clamp(max=_DOUBT * size))
-
-
-def _led_back(model: GenerativeModel, z: Tensor, x: Tensor, conditions: Conditions) -> tuple[Tensor, _Volumes]:
-    """Where ``to_noise`` leads from samples to their noise, and the volumes there; nowhere for a model without it."""
-    to_noise, nothing = getattr(model, "to_noise", None), torch.zeros_like(z.flatten(1)[:, 0])
-    if to_noise is None:
-        return nothing.bool(), _Volumes(nothing.clone(), nothing.clone(), nothing.clone())
-
-    def back(value: Tensor, conditions: Conditions) -> Tensor:
-        noise: Tensor = to_noise(value, _received(model, conditions))[0]
-        return noise
-
-    jacobians = _jacobians(back, x, conditions, _STEP)
-    # as far as a sample that is off by what the search leaves comes back from its noise
-    reach = _OFF * model.resolution * jacobians.abs().sum(1)
-    restored = back(x, conditions)
-    known = ((restored - z).abs().flatten(1) <= reach + TOLERANCE * (1 + z.abs().flatten(1))).all(1)
-    signs, logs = torch.linalg.slogdet(jacobians)
-    return known, _Volumes(signs, -logs, (log_normal(restored) - log_normal(z)).abs())
-
-
-def _by_ladder(draw: Call, z: Tensor, conditions: Conditions, resolution: float) -> _Volumes:
-    """Volumes by differences over steps of several lengths.
-
-    A search makes stairs of what it finds: short steps see their edges, and over long ones the slope changes. Each
-    noise takes the step whose volume is nearest to those of the next shorter and the next longer one.
-    """
-    each = [_log_dets(draw, z, conditions, factor * resolution) for factor in _LADDER]
-    signs, logs = (torch.stack(parts) for parts in zip(*each, strict=True))
-    apart = (logs[1:] - logs[:-1]).abs().nan_to_num(math.inf)
-    doubt, best = torch.maximum(apart[1:], apart[:-1]).min(0)
-    place = (best + 1).unsqueeze(0)
-    return _Volumes(signs.gather(0, place)[0], logs.gather(0, place)[0], 2 * doubt)
 
 
 def undone(model: GenerativeModel, z: Tensor, condition: Conditions, *, slack: float) -> Finding | None:
@@ -258,7 +167,7 @@ def undone(model: GenerativeModel, z: Tensor, condition: Conditions, *, slack: f
     to_noise, to_data = (getattr(model, name, None) for name in ("to_noise", "to_data"))
     if to_noise is None or to_data is None:
         return None
-    conditions = _received(model, condition)
+    conditions = received(model, condition)
     x, forward = to_data(z, conditions)
     restored, backward = to_noise(x, conditions)
     apart, volume = float((restored - z).abs().max()), float((forward + backward).abs().max())
@@ -307,22 +216,6 @@ def _likeness(difference: Tensor, volumes: Tensor, size: int, limit: Tensor) -> 
     if len(difference) > 1 and float(difference.max() - difference.min()) <= 2 * float(limit.max()):
         return f"it is off by a constant, {float(difference.mean()):.6g} nats"
     return "it scores a different distribution than the one sampled: inverse does not invert what log_prob does"
-
-
-def _log_dets(draw: Call, z: Tensor, condition: Conditions, step: float) -> tuple[Tensor, Tensor]:
-    """Signs of det ∂T/∂z and log |det ∂T/∂z| ``[n]``, by central differences."""
-    signs, volumes = torch.linalg.slogdet(_jacobians(draw, z, condition, step))
-    return signs, volumes
-
-
-def _jacobians(draw: Call, z: Tensor, condition: Conditions, step: float) -> Tensor:
-    """∂T/∂z ``[n, size of z, size of T]``, by central differences along every axis of all points at once."""
-    n, size = len(z), z[0].numel()
-    steps = step * torch.eye(size, dtype=z.dtype).reshape(size, *z.shape[1:])
-    moved = torch.stack([z.unsqueeze(1) + steps, z.unsqueeze(1) - steps], 1).flatten(0, 2)
-    conditions = {name: each.repeat_interleave(2 * size, 0) for name, each in condition.items()}
-    x = draw(moved, conditions).reshape(n, 2, size, -1)
-    return (x[:, 0] - x[:, 1]) / (2 * step)
 
 
 def _of_examples(model: GenerativeModel, score: Call, condition: Mapping[str, Array]) -> Finding | None:
@@ -483,15 +376,6 @@ def _proposals(centres: Tensor) -> tuple[Tensor, Tensor]:
     return draws_around(centres, spread, kernels, _SEED)
 
 
-def log_normal(z: Tensor) -> Tensor:
-    """Log-densities ``[n]`` of standard normal noise ``[n, ...]``."""
-    return log_normals(z.flatten(1))
-
-
-def _some(conditions: Conditions, samples: slice | Tensor) -> Conditions:
-    return {name: each[samples] for name, each in conditions.items()}
-
-
 def _cycled(conditions: Conditions, n: int) -> Conditions:
     """``n`` of them, the first again after the last."""
     return {name: each[torch.arange(n) % len(each)] for name, each in conditions.items()}
@@ -500,11 +384,6 @@ def _cycled(conditions: Conditions, n: int) -> Conditions:
 def _repeated(conditions: Conditions, n: int) -> Conditions:
     """The first of them ``n`` times."""
     return {name: each[:1].expand(n, *each.shape[1:]) for name, each in conditions.items()}
-
-
-def _received(model: GenerativeModel, conditions: Conditions) -> Any:
-    """What a model gets of conditions that graphs take."""
-    return next(iter(model.received_by_graph(tuple(conditions.values()))), None)
 
 
 def _sampler(graph: Graph, noises: Sequence[Noise]) -> Draw:

@@ -115,11 +115,10 @@ class Diffusion(SteppedModel):
         self.condition_on(condition, encoder)
         self.path: GaussianPath = require_gaussian(path_from(path))
         self.prediction: Prediction = check_prediction(prediction, self.path)
-        self.shift, self.scale = shift, scale
-        self.data_min, self.data_max, self.clip_denoised = data_min, data_max, clip_denoised
-        self.class_dropout, self.data_std = class_dropout, data_std
+        self.shift, self.scale, self.clip_denoised = shift, scale, clip_denoised
+        self.data_min, self.data_max = data_min, data_max
+        self.class_dropout, self.data_std, self.learned_variance = class_dropout, data_std, variance == "learned-range"
         self.objective = Objective.from_config(objective)
-        self.learned_variance = variance == "learned-range"
         self.sampling = Iterate(
             "step",
             path=self.path.describe(),

@@ -18,12 +18,11 @@ from zoo.training.feeding import indices_of  # noqa: E402
 from zoo.training.loop import (  # noqa: E402
     batch,
     evaluate,
-    learning_rate_factor,
     step_seed,
     train,
     update_average,
 )
-from zoo.training.optimizers import optimizer_of  # noqa: E402
+from zoo.training.optimizers import learning_rate_factor, optimizer_of  # noqa: E402
 from zoo.training.recipe import OPTIMIZERS, Recipe, TrainingRecipe  # noqa: E402
 
 LOG_TWO_PI = float(np.log(2 * np.pi))

@@ -26,7 +26,7 @@ def reconstruction(evaluation: Evaluation) -> Metrics:
 
     Empty unless events are pictures of known levels, and one part of the condition is a picture of as many channels.
     """
-    part, drawn, levels = _given(evaluation), None, evaluation.data.levels
+    part, drawn, levels = _source_picture(evaluation), None, evaluation.data.levels
     if part is not None and levels is not None:
         drawn = evaluation.drawn
     if part is None or levels is None or drawn is None:
@@ -40,7 +40,7 @@ def reconstruction(evaluation: Evaluation) -> Metrics:
     x = np.floor(x).clip(0.0, high)
     condition: Any = test.condition_at(slice(rows))
     shown = condition[part.name] if isinstance(condition, Mapping) else condition
-    given = (high * fitted(_shares(part, shown), truth.shape[-2:])).clip(0.0, high)
+    enlarged = (high * fitted(_shares(part, shown), truth.shape[-2:])).clip(0.0, high)
     measures: dict[str, tuple[Measure, dict[str, object], str]] = {
         "picture_error": (root_mean_square, {"unit": "levels"}, "the root mean square error of pixels"),
         "picture_psnr": (lambda a, b: psnr(a, b, high), {"unit": "dB"}, "the peak signal-to-noise ratio"),
@@ -54,7 +54,7 @@ def reconstruction(evaluation: Evaluation) -> Metrics:
             "value": round(float(each.mean()), 4),
             **({"standard_error": round(float(each.std(ddof=1) / rows**0.5), 4)} if rows > 1 else {}),
             **unit,
-            "of_the_given": round(float(measure(given, truth).mean()), 4),
+            "of_the_given": round(float(measure(enlarged, truth).mean()), 4),
             **(several if rounds > 1 else {}),
             "of": f"{what} of a sample, given {part.name}, and of the held-out picture",
             "samples": rounds * rows,
@@ -112,7 +112,7 @@ def _windows(side: int) -> Float64Array:
     return np.asarray(weights / weights.sum(1, keepdims=True))
 
 
-def _given(evaluation: Evaluation) -> Part | None:
+def _source_picture(evaluation: Evaluation) -> Part | None:
     """The picture that samples are drawn from, or None."""
     condition, event = evaluation.model.condition, tuple(evaluation.data.event_shape)
     pictures = [] if condition is None else [part for part in condition.parts if part.modality == "image"]

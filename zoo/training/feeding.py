@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,11 @@ class Feed(AbstractContextManager["Feed"]):
     def __exit__(self, *exc: object) -> None:
         """End the workers."""
         self._batches = None
+
+
+def feed_of(split: Split, recipe: Recipe, first: int, processes: Processes, workers: int | None) -> Feed:
+    """The samples that this process takes in the steps of a run from ``first`` on; see :func:`workers_of`."""
+    return Feed(split, partial(plan, len(split), recipe, first, processes), workers_of(split, workers))
 
 
 class _Plan:

@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,10 +25,10 @@ from zoo.training.averages import FOLDER, PowerAverages, reconstructed
 from zoo.training.checkpoint import TrainingState
 from zoo.training.clock import Clock
 from zoo.training.distillation import Distillation
-from zoo.training.feeding import Feed, workers_of
+from zoo.training.feeding import Feed
 from zoo.training.fit import check_fit
 from zoo.training.log import BOARD_FOLDER, LOG_FILE, Line, Log
-from zoo.training.optimizers import average_of, averages, optimizer_of
+from zoo.training.optimizers import average_of, averages, learning_rate_factor, optimizer_of
 from zoo.training.parallel import Replicas
 from zoo.training.processes import ALONE, Processes
 from zoo.training.recipe import Recipe, TrainingRecipe
@@ -111,13 +110,11 @@ def train(
     clock = Clock(training_state, model.device)
     board = path.with_name(BOARD_FOLDER) if tensorboard else None
     log = Log(path.with_name(LOG_FILE), training_state.step, board) if processes.leads else None
-    plan = partial(feeding.plan, len(data.train), recipe, training_state.step, processes)
-    with Feed(data.train, plan, workers_of(data.train, workers)) as feed:
+    with feeding.feed_of(data.train, recipe, training_state.step, processes, workers) as feed:
         while training_state.step < settings.steps and not run.exhausted:
             at = settings.at(training_state.step)
-            loss = _step(
-                model, run.average, run.optimizer, data, at, training_state.step, distillation, path, run.replicas, feed
-            )
+            step, parts = training_state.step, (run.replicas, feed)
+            loss = _step(model, run.average, run.optimizer, data, at, step, distillation, path, *parts)
             training_state.learning_rate = at.learning_rate * learning_rate_factor(at, training_state.step)
             training_state.step += 1
             last, validation = training_state.step == settings.steps, None
@@ -397,13 +394,7 @@ def batch(
     """The samples at ``indices`` as model input, dequantised when the data is discrete or rounded.
 
     Uniform noise in [0, 1) turns the distribution of integers into a density (Theis et al. 2016, section 3.1).
-
-    Args:
-        data: the data set.
-        split: of it.
-        indices: places of samples in the split.
-        model: whose input they will be.
-        samples: those at ``indices``, if they were read before.
+    ``samples`` are those at ``indices``, if they were read before.
     """
     samples = np.asarray(split.x[indices]) if samples is None else samples
     x = torch.from_numpy(samples).to(model.device, model.dtype)
@@ -418,16 +409,6 @@ def batch(
     if isinstance(condition, Mapping) or condition.dtype.kind not in "iuf":
         condition = model.condition.arrays(condition, len(x))[model.condition.names[0]]
     return x, torch.from_numpy(condition).to(model.device)
-
-
-def learning_rate_factor(settings: TrainingRecipe, step: int) -> float:
-    """Warm-up, then the schedule; 1 at the peak."""
-    if step < settings.warmup:
-        return (step + 1) / settings.warmup
-    if settings.schedule == "constant":
-        return 1.0
-    done = (step - settings.warmup) / max(settings.steps - settings.warmup, 1)
-    return 0.5 * (1.0 + math.cos(math.pi * done))
 
 
 class step_seed(AbstractContextManager[None]):  # noqa: N801 - reads as a statement: with step_seed(...)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from importlib import import_module
 from typing import Any
 
@@ -43,16 +44,26 @@ def optimizer_of(model: nn.Module, settings: TrainingRecipe) -> torch.optim.Opti
     return optimizer
 
 
+def learning_rate_factor(settings: TrainingRecipe, step: int) -> float:
+    """Warm-up, then the schedule; 1 at the peak."""
+    if step < settings.warmup:
+        return (step + 1) / settings.warmup
+    if settings.schedule == "constant":
+        return 1.0
+    done = (step - settings.warmup) / max(settings.steps - settings.warmup, 1)
+    return 0.5 * (1.0 + math.cos(math.pi * done))
+
+
 def _class_of(name: str) -> type[Any]:
     module, _, attribute = OPTIMIZERS[name].partition(":")
     try:
-        cls: type[Any] = getattr(import_module(module), attribute)
+        kind: type[Any] = getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
         if error.name != module:
             raise
         package = module.replace("_", "-")
         raise MissingDependencyError(package, f"train with the optimizer {name}", extra="optimizers") from error
-    return cls
+    return kind
 
 
 def _matrices_and_others(model: nn.Module, settings: TrainingRecipe) -> list[dict[str, Any]]:
