@@ -75,8 +75,8 @@ VERDICT = {
     "and recordings end with a click.",
     "two-moons-posterior": "The posterior of any observation at once, exact densities included, from 100,000 "
     "simulations. 17 of 1,000 samples lie beside the crescents, where the posterior is 0.",
-    "wine-mlp": "Numbers and a category in one row, densities included. A classifier that was trained on its rows is "
-    "as good on real ones as one that was trained on real ones; one row in twenty has the cultivar of others.",
+    "wine-mlp": "Numbers and a category in one row, densities included. What trees learn from its rows is nearly as "
+    "good on real ones as what they learn from real ones; one row in twenty has the cultivar of others.",
 }
 
 

@@ -96,8 +96,8 @@ def measure(
     evaluation = Evaluation(model=runtime.load(folder), data=data, samples=samples)
     # what is exact and quick is scored whole
     evaluation.scored = scored if evaluation.integrates else None
-    names = ["table", "efficacy", "categories", "text", "reconstruction", "calibration"]
-    names += [each for each in OF_DATA if usable(registry, each)]
+    of_data = [each for each in OF_DATA if usable(registry, each)]
+    names = ["table", "efficacy", "categories", "text", "reconstruction", "calibration", *of_data]
     if card.family != "flow" or card.condition is not None:
         names = ["classifier", *names]
     if card.family != "flow":

@@ -1,4 +1,4 @@
-"""Whether the category of a sampled row of a table is in keeping with its other columns, as real rows have them."""
+"""Whether the category of a sampled row is in keeping with its other columns, as a learner of real rows sees it."""
 
 from __future__ import annotations
 
