@@ -224,7 +224,7 @@ def test_what_has_no_averages_is_refused_in_a_sentence(tmp_path):
     train_recipe(recipe(steps=4), tmp_path / "run", installed())
     told = {
         ("--ema", 0.1): "it needs -o",
-        ("--ema", 0.1, "-o", tmp_path / "out", "--seed", 1): "takes no option besides",
+        ("--ema", 0.1, "-o", tmp_path / "out", "--seed", 1): "only --device besides",
         ("--ema", 0.1, "-o", tmp_path / "out"): "there are no snapshots of averages",
         ("--ema", 3, "-o", tmp_path / "out"): "above 0 and at most 0.28",
         ("--ema", 0.1, "-o", tmp_path / "run"): "contains a finished model",
