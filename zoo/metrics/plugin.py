@@ -14,17 +14,15 @@ def _metric(name: str, entry: str, summary: str, *requires: str) -> Metric:
 def zoo_metrics() -> list[Metric]:
     """Every metric of this package."""
     judged = "whether samples show their class, and their distance from real ones in a classifier's features"
+    bound = "an upper bound of a diffusion's negative log-likelihood"
+    restored = "how far pictures drawn from others, restyled or enlarged ones, are from the held-out truth"
     return [
         _metric(
             "likelihood",
             "likelihood:likelihood",
             "negative log-likelihood of test samples, for a diffusion by its ODE, with its errors",
         ),
-        _metric(
-            "variational-bound",
-            "likelihood:variational_bound",
-            "an upper bound of a diffusion's negative log-likelihood",
-        ),
+        _metric("variational-bound", "likelihood:variational_bound", bound),
         _metric("classifier", "agreement:classifier_metrics", judged, "torch"),
         _metric("text", "texts:text_metrics", "whether sampled texts look like real ones and are new"),
         _metric(
@@ -49,11 +47,7 @@ def zoo_metrics() -> list[Metric]:
         _metric(
             "copying", "neighbours:copying", "how near samples are to training data, beside how near held-out data are"
         ),
-        _metric(
-            "reconstruction",
-            "pictures:reconstruction",
-            "how far pictures drawn from others, restyled or enlarged ones, are from the held-out truth",
-        ),
+        _metric("reconstruction", "pictures:reconstruction", restored),
         _metric("c2st", "two_sample:c2st", "how well a classifier tells samples from real ones", "sklearn"),
         _metric(
             "calibration",
