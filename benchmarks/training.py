@@ -239,7 +239,7 @@ def main() -> None:
     torch.set_num_threads(1)
     registry = Registry.discover()
     print(f"torch {torch.__version__}, Python {platform.python_version()}, {args.turns} turns of {args.steps} steps\n")
-    print("| | parameters | theirs | CPU ms a step | theirs | theirs / ours (quartiles) |")
+    print("| | parameters | theirs | ours, ms | theirs, ms | theirs / ours |")
     print("| --- | --- | --- | --- | --- | --- |")
     for pair in pairs():
         if pair.name in args.only:

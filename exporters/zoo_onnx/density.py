@@ -39,7 +39,7 @@ from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.noise import Noise
 from zoo.programs import Graph, Programs
 from zoo_onnx.mass import FEW_ENOUGH, draws_around, estimated, whole_mass
-from zoo_onnx.volumes import ROWS, TOLERANCE, Call, Conditions, log_normal, received, searched, some, stepped
+from zoo_onnx.volumes import ROWS, TOLERANCE, Call, Conditions, log_normal, received, searched, some_of, stepped
 
 #: the largest size whose full Jacobian is computed
 EXACT_SIZE = 128
@@ -124,7 +124,7 @@ def check_density(
         one = function(graphs[programs.sample.graph], programs.sample.noise_port)
         if size > EXACT_SIZE:
             z = torch.from_numpy(noise.normal(_SEED, 1, model.event_shape)).double()
-            return undone(model, z, some(conditions, slice(1)), slack=0.0)
+            return undone(model, z, some_of(conditions, slice(1)), slack=0.0)
         return _by_jacobian(model, one, score, noises[0].shape, conditions)
 
 
@@ -140,7 +140,7 @@ def _by_jacobian(
     error = model.density_error(x, received(model, conditions))
     if model.resolution:
         kept, volume = searched(model, draw, z, x, conditions)
-        z, scored, error, conditions = z[kept], scored[kept], error[kept], some(conditions, kept)
+        z, scored, error, conditions = z[kept], scored[kept], error[kept], some_of(conditions, kept)
     else:
         volume = stepped(draw, z, conditions, scored)
     if bool((volume.signs > 0).any() and (volume.signs < 0).any()):

@@ -1,4 +1,4 @@
-"""The volumes that a sampler makes of small ones of noise, by differences in float64 and the sampler alone."""
+"""The volumes that sampling makes of small ones, by differences in float64: the determinants of its Jacobian."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from zoo_onnx.mass import log_normals
 
 #: allowed difference of the densities, in nats per number and relative to the value
 TOLERANCE = 1e-4
-ROWS = 256  # evaluations of all Jacobians together, two for each number of each point
+#: evaluations of all Jacobians together, two for each number of each point
+ROWS = 256
 #: step of central differences in float64, and another that tells how far to trust them, as they may cross knots of
 #: splines
 _STEP, _OTHER_STEP = 1e-7, 1e-6
@@ -66,9 +67,9 @@ def searched(
     known, volume = _led_back(model, z, x, conditions)
     others = torch.nonzero(~known).flatten()[: max(1, ROWS // (2 * size * len(_LADDER)))]
     if len(others):
-        stairs = _by_ladder(draw, z[others], some(conditions, others), model.resolution)
-        for every, few in zip(volume, stairs, strict=True):
-            every[others] = few
+        differences = _by_ladder(draw, z[others], some_of(conditions, others), model.resolution)
+        for every, there in zip(volume, differences, strict=True):
+            every[others] = there
     kept = torch.cat([torch.nonzero(known).flatten(), others])
     signs, logs, doubt = (each[kept] for each in volume)
     return kept, Volumes(signs, logs, doubt.clamp(max=_DOUBT * size))
@@ -123,16 +124,16 @@ def _jacobians(draw: Call, z: Tensor, condition: Conditions, step: float) -> Ten
     return (x[:, 0] - x[:, 1]) / (2 * step)
 
 
-def log_normal(z: Tensor) -> Tensor:
-    """Log-densities ``[n]`` of standard normal noise ``[n, ...]``."""
-    return log_normals(z.flatten(1))
+def received(model: GenerativeModel, conditions: Conditions) -> Any:
+    """What a model gets of conditions that graphs take."""
+    return next(iter(model.received_by_graph(tuple(conditions.values()))), None)
 
 
-def some(conditions: Conditions, samples: slice | Tensor) -> Conditions:
+def some_of(conditions: Conditions, samples: slice | Tensor) -> Conditions:
     """Those of some samples."""
     return {name: each[samples] for name, each in conditions.items()}
 
 
-def received(model: GenerativeModel, conditions: Conditions) -> Any:
-    """What a model gets of conditions that graphs take."""
-    return next(iter(model.received_by_graph(tuple(conditions.values()))), None)
+def log_normal(z: Tensor) -> Tensor:
+    """Log-densities ``[n]`` of standard normal noise ``[n, ...]``."""
+    return log_normals(z.flatten(1))

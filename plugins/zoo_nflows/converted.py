@@ -167,14 +167,14 @@ class _Spline(Map):
         widths, heights, derivatives = torch.split(
             parameters.movedim(0, -1), [self.bins, self.bins, self.bins - 1], dim=-1
         )
-        spline = {
+        arguments = {
             "unnormalized_widths": widths / self.divisor,
             "unnormalized_heights": heights / self.divisor,
             "unnormalized_derivatives": derivatives,
             "inverse": inverse,
             **dict(self.options),
         }
-        y, log_slope = shared.rational_quadratic(x.squeeze(0), spline, self.bound)
+        y, log_slope = shared.rational_quadratic(x.squeeze(0), arguments, self.bound)
         return y.unsqueeze(0), log_slope.unsqueeze(0)
 
     @override

@@ -76,12 +76,12 @@ def _one_by_one(owner: Any, context: Tensor | None, y: Tensor) -> Tensor:
 
     def turn(x: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
         which = in_turn.index_select(0, at)
-        joined = x if context is None else torch.cat(utils.broadcast(x, context, ignore=1), -1)
-        phi = owner.hyper(joined).unflatten(-1, (-1, owner.total)).index_select(-2, which)
+        read = x if context is None else torch.cat(utils.broadcast(x, context, ignore=1), -1)
+        phi = owner.hyper(read).unflatten(-1, (-1, owner.total)).index_select(-2, which)
         with replaced((nn, "linear", partial(_one_of_stack, which))):
             univariate = owner.univariate(*utils.unpack(phi, owner.shapes))
-            inverted = transforms.DependentTransform(univariate, 1).inv(y.index_select(-1, which))
-        return torch.where(torch.arange(size) == which, inverted, x), at + 1
+            component = transforms.DependentTransform(univariate, 1).inv(y.index_select(-1, which))
+        return torch.where(torch.arange(size) == which, component, x), at + 1
 
     x, _ = loop(size, (torch.zeros_like(y), torch.zeros(1, dtype=torch.int64)), turn)
     return x

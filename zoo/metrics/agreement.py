@@ -154,7 +154,8 @@ def _of_parts(evaluation: Evaluation) -> Metrics:
     for part in () if described is None else described.parts:
         if part.modality != "classes" or evaluation.drawn is None:
             continue
-        alone = replace(data, **{n: _with_part(getattr(data, n), part.name) for n in ("train", "validation", "test")})
+        train, validation, test = (_with_part(each, part.name) for each in (data.train, data.validation, data.test))
+        alone = replace(data, train=train, validation=validation, test=test)
         wanted = evaluation.drawn.condition
         if not has_classifier(alone) or not isinstance(wanted, Mapping):
             continue
