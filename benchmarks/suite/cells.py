@@ -28,6 +28,7 @@ MODELS = (
     "pinwheel-realnvp",
     "moons-rectified-flow",
     "emoji-text",
+    "emoji-upscale",
     "maze-policy",
     "slcp-posterior",
     "two-moons-posterior",

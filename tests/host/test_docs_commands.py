@@ -68,6 +68,7 @@ def test_the_pages_are_known():
         "models",
         "runtime",
         "targets",
+        "training",
         "web",
     ]
     assert all((ROOT / test).exists() for test in ELSEWHERE.values())

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 import zoo  # noqa: E402 - after the check for torch
 from zoo.data import Dataset, Split  # noqa: E402
 from zoo.models.building import build  # noqa: E402
+from zoo.training.feeding import Feed  # noqa: E402
 from zoo.training.loop import _step  # noqa: E402
 from zoo.training.parallel import Replicas  # noqa: E402
 from zoo.training.recipe import TrainingRecipe  # noqa: E402
@@ -109,5 +110,6 @@ def test_a_step_reads_loss_and_gradient_back_at_once(condition, monkeypatch, tmp
         None,
         tmp_path / "checkpoint",
         Replicas(model),
+        Feed(split, lambda: iter(()), workers=0),
     )
     assert read == [(2,)]

@@ -227,10 +227,8 @@ class Model:
         size = next(iter(takes.values()))[0]
         starts = range(0, len(chosen), size if isinstance(size, int) else 64)
         results = [session.run(names, {k: a[i : i + starts.step] for k, a in ports.items()}) for i in starts]
-        require(
-            all(np.isfinite(a).all() for each in results for a in each),
-            "the encoded condition is not finite",
-        )
+        finite = all(np.isfinite(a).all() for each in results for a in each)
+        require(finite, "the encoded condition is not finite")
         return {name: np.concatenate(each) for name, *each in zip(names, *results, strict=True)}, index
 
     def plain(self, value, n, needed=False):
@@ -283,8 +281,9 @@ class Model:
         """
         require(0 < n <= 2**32 and 0 <= seed < 2**64, "samples are 1 to 2**32, and a seed is 0 to 2**64 - 1")
         program, parts = self.manifest["programs"].get("fused" if fused else "sample"), []
-        missing = "the bundle has no fused graph" if fused else f"{self.name} only scores data: it cannot sample"
-        require(program, missing)
+        require(
+            program, "the bundle has no fused graph" if fused else f"{self.name} only scores data: it cannot sample"
+        )
         steps, asked = program["kind"] == "iterate", (table, guidance, negative, compose)
         require(steps or asked == (None,) * 4, "sampling in one call takes no table, guidance or compose")
         require(compose is None or (condition is None and guidance is None), "compose has its conditions and weights")

@@ -328,7 +328,6 @@ class Model {
     const Shape events = with(batch.size(), event);
     const Shape shape = with(static_cast<std::int64_t>(table.slots), events);
     const auto slots = static_cast<std::int64_t>(table.slots);
-
     // the following are fed by reference: a row changes the numbers in place
     std::map<std::string, std::vector<float>> scalars;
     std::vector<float> matrix(table.slots * table.columns), fresh(all), known(all), mask(all, 1);
@@ -397,9 +396,7 @@ class Model {
     const Graph& graph = manifest_.graphs.at(program.graph);
     const bool parts = manifest_.condition && !manifest_.condition->parts.empty();
     const bool guides = parts || (manifest_.condition && !manifest_.condition->vector && program.null_class);
-    if (table.columns > table.slots + 1 && !program.unclipped_column)
-      throw Error("graph " + program.graph + " takes no matrix of " + std::to_string(table.columns) + " columns for " +
-                  std::to_string(table.slots) + " slots");
+    table.check_columns(program.graph, program.unclipped_column);
     for (std::size_t row = 0; row < table.rows; ++row) {
       const double w = table.at("guidance", row);
       if (!std::isfinite(left(w, further))) throw Error("guidance is a finite number");

@@ -22,6 +22,13 @@ struct StepTable {
   double initial_scale = 0;
 
   double at(const std::string& column, std::size_t row) const { return rowed.at(column)[row]; }
+
+  /// Refuses a matrix that a step graph does not take: only some do with a column for D before it is clipped.
+  void check_columns(const std::string& graph, bool unclipped) const {
+    if (columns > slots + 1 && !unclipped)
+      throw Error("graph " + graph + " takes no matrix of " + std::to_string(columns) + " columns for " +
+                  std::to_string(slots) + " slots");
+  }
 };
 
 /// The columns that are fed unchanged, by the names of the graph's inputs.
