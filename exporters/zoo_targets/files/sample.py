@@ -257,8 +257,7 @@ class Model:
         table = {key.split("/")[1]: value for key, value in arrays.items() if key.split("/")[0] == name}
         require(table, f"there is no table {name}; there are {', '.join(sorted({k.split('/')[0] for k in arrays}))}")
         taken, (_, slots, width) = program.get("unclipped_column", False), table["matrix"].shape
-        fits = slots < width <= slots + 1 + taken  # a column for D, and maybe one for D before it is clipped
-        require(fits, f"graph {program['graph']} takes no matrix of {width} columns for {slots} slots")
+        require(slots < width <= slots + 1 + taken, f"graph {program['graph']} takes no matrix of {width} columns")
         missing = {"noise_scale": 0, "noise_range": 0, "rescale": 0, "guidance": 1, "clip": np.finfo(np.float32).max}
         return {**{k: np.full(len(table["time"]), value) for k, value in missing.items()}, **table}
 
@@ -281,9 +280,8 @@ class Model:
         """
         require(0 < n <= 2**32 and 0 <= seed < 2**64, "samples are 1 to 2**32, and a seed is 0 to 2**64 - 1")
         program, parts = self.manifest["programs"].get("fused" if fused else "sample"), []
-        require(
-            program, "the bundle has no fused graph" if fused else f"{self.name} only scores data: it cannot sample"
-        )
+        missing = "the bundle has no fused graph" if fused else f"{self.name} only scores data: it cannot sample"
+        require(program, missing)
         steps, asked = program["kind"] == "iterate", (table, guidance, negative, compose)
         require(steps or asked == (None,) * 4, "sampling in one call takes no table, guidance or compose")
         require(compose is None or (condition is None and guidance is None), "compose has its conditions and weights")

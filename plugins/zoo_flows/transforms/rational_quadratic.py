@@ -26,6 +26,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoo_flows.transforms.precision import at_least_single
+
 #: log of the largest ratio between the widths of two bins, and of the largest derivative at a knot
 _LOG_LIMIT = math.log(1e3)
 
@@ -57,7 +59,7 @@ def knots(parameters: Tensor, *, bins: int, bound: float) -> Knots:
     """Unconstrained ``parameters`` ``[3·bins - 1, ...]`` to knots with derivatives 1 at both ends; zeros give the
     identity."""
     positions, slopes = _positive(parameters, bins, bound)
-    ends = parameters.new_tensor([[-bound, bound], [-bound, bound], [1.0, 1.0]])
+    ends = slopes.new_tensor([[-bound, bound], [-bound, bound], [1.0, 1.0]])
     ends = ends.reshape(3, 2, *[1] * (parameters.ndim - 1))
     return Knots(torch.cat([positions, slopes.unsqueeze(0)]), ends)
 
@@ -80,7 +82,12 @@ def circular_knots(parameters: Tensor, *, bins: int, bound: float) -> Knots:
 
 
 def _positive(parameters: Tensor, bins: int, bound: float) -> tuple[Tensor, Tensor]:
-    """x and y of the knots inside, ``[2, K - 1, ...]``, and the derivatives, as many as parameters are left."""
+    """x and y of the knots inside, ``[2, K - 1, ...]``, and the derivatives, as many as parameters are left.
+
+    Of parameters in 16 bits they are in float32: the widths of bins are differences, which would have no digits left.
+    """
+    if parameters.dtype != (wide := at_least_single(parameters.dtype)):
+        parameters = parameters.to(wide)
     count = parameters.shape[0] - 2 * bins
     # u for small u, approaching ± the limit for large
     inverse_limits = parameters.new_tensor([2.0 / _LOG_LIMIT] * (2 * bins) + [1.0 / _LOG_LIMIT] * count)
@@ -106,6 +113,9 @@ def spline(x: Tensor, knots: Knots, *, bound: float, tails: bool = True) -> tupl
     Returns:
         y and log dy/dx, both ``[...]``.
     """
+    if x.dtype != knots.inner.dtype:
+        y, log_slope = spline(x.to(knots.inner.dtype), knots, bound=bound, tails=tails)
+        return y.to(x.dtype), log_slope.to(x.dtype)
     inside = x.clamp(-bound, bound)
     x0, y0, w, h, d0, d1 = _in_bin(inside, knots, 0)
     xi = ((inside - x0) / w).clamp(0.0, 1.0)
@@ -118,6 +128,9 @@ def spline(x: Tensor, knots: Knots, *, bound: float, tails: bool = True) -> tupl
 
 def inverse_spline(y: Tensor, knots: Knots, *, bound: float, tails: bool = True) -> tuple[Tensor, Tensor]:
     """The inverse of :func:`spline`: x and log dx/dy."""
+    if y.dtype != knots.inner.dtype:
+        x, log_slope = inverse_spline(y.to(knots.inner.dtype), knots, bound=bound, tails=tails)
+        return x.to(y.dtype), log_slope.to(y.dtype)
     inside = y.clamp(-bound, bound)
     x0, y0, w, h, d0, d1 = _in_bin(inside, knots, 1)
     eta = ((inside - y0) / h).clamp(0.0, 1.0)
