@@ -111,7 +111,11 @@ def files_of(page, folder):
         save_file(zuko.flows.MAF(2, transforms=1, hidden_features=[8]).state_dict(), folder / "flow.safetensors")
     if page == "models":
         (folder / "docs" / "images").mkdir(parents=True)
-        shutil.copy(DOCS / "images" / "maze.png", folder / "docs" / "images")
+        for picture in ("maze.png", "small.png"):
+            shutil.copy(DOCS / "images" / picture, folder / "docs" / "images")
+    if page == "training":
+        recipe = (ROOT / "recipes" / "circles-maf.toml").read_text("utf-8")
+        (folder / "recipe.toml").write_text(re.sub(r"(?m)^steps = .*", "steps = 1000", recipe))
     if page == "diffusion":
         import numpy as np
         from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
