@@ -46,10 +46,17 @@ def k_diffusion(name):
 
     What ``layers`` makes losses and blocks with is not needed.
     """
+    stand_ins = []
     for other, attributes in {"dctorch": ("functional",), "einops": ("rearrange", "repeat")}.items():
         if other not in sys.modules and importlib.util.find_spec(other) is None:
             sys.modules[other] = types.ModuleType(other)
+            stand_ins.append(other)
             for attribute in attributes:
                 setattr(sys.modules[other], attribute, None)
     _k_utils()
-    return module_of("k_diffusion", name)
+    try:
+        return module_of("k_diffusion", name)
+    finally:
+        # other libraries ask whether they are installed
+        for other in stand_ins:
+            del sys.modules[other]

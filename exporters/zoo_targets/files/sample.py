@@ -256,8 +256,8 @@ class Model:
         name = name or f"{program.get('sampler', 'ddim')}-{program.get('steps', 50)}"
         table = {key.split("/")[1]: value for key, value in arrays.items() if key.split("/")[0] == name}
         require(table, f"there is no table {name}; there are {', '.join(sorted({k.split('/')[0] for k in arrays}))}")
-        taken, (_, slots, width) = program.get("unclipped_column", False), table["matrix"].shape
-        require(slots < width <= slots + 1 + taken, f"graph {program['graph']} takes no matrix of {width} columns")
+        more, (_, k, n) = program.get("unclipped_column", False), table["matrix"].shape
+        require(k < n <= k + 1 + more, f"graph {program['graph']} takes no matrix of {n} columns for {k} slots")
         missing = {"noise_scale": 0, "noise_range": 0, "rescale": 0, "guidance": 1, "clip": np.finfo(np.float32).max}
         return {**{k: np.full(len(table["time"]), value) for k, value in missing.items()}, **table}
 
