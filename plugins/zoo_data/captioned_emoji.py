@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.data import Dataset, Split
-from zoo.errors import ConfigError
-from zoo_data.emoji import STYLES, described, drawn, splits_of
+from zoo_data.emoji import STYLES, check_size, described, drawn, splits_of
 
 #: captions of a picture in training: its label twice, its label with two tags, and three tags
 _LABEL, _WITH_TAGS, _TAGS = 2, 2, 3
@@ -35,8 +34,7 @@ def captioned_emoji(*, size: int = 32) -> Dataset:
         DataError: the files cannot be had, or are not the published ones.
         ConfigError: no such size.
     """
-    if size not in (8, 16, 32, 64):
-        raise ConfigError(f"the emoji have sides of 64, 32, 16 or 8 pixels, not {size!r}")
+    check_size(size)
     listed = [each for each in described() if not each.get("tone")]
     pictures = np.stack([drawn(style, listed, size) for style in STYLES])
     splits = []

@@ -63,14 +63,23 @@ def emoji(*, style: str = "noto", size: int = 64, skin_tones: bool = False) -> D
     """
     if style not in STYLES:
         raise ConfigError(f"the emoji have the styles {' and '.join(STYLES)}, not {style!r}")
-    if size not in (8, 16, 32, 64):
-        raise ConfigError(f"the emoji have sides of 64, 32, 16 or 8 pixels, not {size!r}")
+    check_size(size)
     listed = [each for each in described() if skin_tones or not each.get("tone")]
     labels = tuple(sorted({str(each["group"]) for each in listed}))
     pictures = drawn(style, listed, size)
     classes = np.array([labels.index(str(each["group"])) for each in listed], np.int32)
     splits = [Split(pictures[rows], classes[rows]) for rows in splits_of(listed)]
     return Dataset("emoji", *splits, levels=256, labels=labels, extra={"style": style})  # type: ignore[misc, arg-type]
+
+
+def check_size(size: object) -> None:
+    """Refuse a side in pixels that the emoji are not shrunk to.
+
+    Raises:
+        ConfigError: it is none of 64, 32, 16 and 8.
+    """
+    if size not in (8, 16, 32, 64):
+        raise ConfigError(f"the emoji have sides of 64, 32, 16 or 8 pixels, not {size!r}")
 
 
 def described() -> list[dict[str, Any]]:

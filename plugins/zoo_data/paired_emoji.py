@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from zoo.data import Dataset, Split
 from zoo.errors import ConfigError
-from zoo_data.emoji import STYLES, base_of, described, drawn, shrunk, splits_of
+from zoo_data.emoji import STYLES, base_of, check_size, described, drawn, shrunk, splits_of
 
 #: how often an emoji without a skin tone is there in training, and how far it is moved, as a share of its side
 _TIMES, _MOVED = 4, 1 / 16
@@ -33,8 +33,7 @@ def paired_emoji(*, size: int = 64) -> Dataset:
         DataError: the files cannot be had, or are not the published ones.
         ConfigError: no such size.
     """
-    if size not in (8, 16, 32, 64):
-        raise ConfigError(f"the emoji have sides of 64, 32, 16 or 8 pixels, not {size!r}")
+    check_size(size)
     splits = []
     for listed, view in _viewed(size):
         noto, twemoji = (view.of(drawn(style, listed, size)) for style in STYLES)
@@ -56,10 +55,9 @@ def shrunk_emoji(*, size: int = 64, small: int = 16) -> Dataset:
         DataError: the files cannot be had, or are not the published ones.
         ConfigError: no such size.
     """
-    if size not in (8, 16, 32, 64) or small not in (4, 8, 16, 32) or small >= size:
-        raise ConfigError(
-            f"emoji of 64, 32, 16 or 8 pixels a side are given as half of it or less, not {size!r}, {small!r}"
-        )
+    check_size(size)
+    if small not in (4, 8, 16, 32) or small >= size:
+        raise ConfigError(f"small pictures of emoji have sides of 32, 16, 8 or 4 pixels, below {size}, not {small!r}")
     splits = []
     for listed, view in _viewed(size):
         x = np.concatenate([view.of(drawn(style, listed, size)) for style in STYLES])

@@ -158,7 +158,7 @@ def test_small_emoji_are_means_of_squares_of_both_styles(offline):
     pairs = there(paired_emoji.paired_emoji, size=16)
     np.testing.assert_array_equal(data.test.x, np.concatenate([pairs.test.condition["picture"], pairs.test.x]))
     np.testing.assert_array_equal(data.train.x, np.concatenate([pairs.train.condition["picture"], pairs.train.x]))
-    with pytest.raises(ConfigError, match="half of it or less, not 16, 16"):
+    with pytest.raises(ConfigError, match="below 16, not 16"):
         paired_emoji.shrunk_emoji(size=16, small=16)
 
 

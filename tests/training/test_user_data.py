@@ -377,18 +377,24 @@ def test_zoo_data_shows_columns_and_what_keeps_them_from_training(table, tmp_pat
     assert "2024-01-01 to 2024-12-28" in shown.stdout.replace("  ", " ")
 
 
+def rows_and_photos(folder):
+    """Write 200 rows and 60 pictures; returns the generator that drew them."""
+    image = pytest.importorskip("PIL.Image")
+    random = np.random.default_rng(0)
+    np.save(folder / "rows.npy", random.normal(size=(200, 3)).astype(np.float32))
+    (folder / "photos").mkdir()
+    for i, pixels in enumerate(random.integers(0, 256, (60, 4, 4), dtype=np.uint8)):
+        image.fromarray(pixels).save(folder / "photos" / f"{i:02}.png")
+    return random
+
+
 def test_data_that_stay_on_disk_train_to_the_same_weights(tmp_path, monkeypatch):
     """As documented: mapped arrays, and pictures and recordings that are read batch by batch, change no byte."""
     from safetensors.numpy import save_file
 
     from zoo.reading.formats import arrays, pictures, recordings
 
-    image = pytest.importorskip("PIL.Image")
-    random = np.random.default_rng(0)
-    np.save(tmp_path / "rows.npy", random.normal(size=(200, 3)).astype(np.float32))
-    (tmp_path / "photos").mkdir()
-    for i, pixels in enumerate(random.integers(0, 256, (60, 4, 4), dtype=np.uint8)):
-        image.fromarray(pixels).save(tmp_path / "photos" / f"{i:02}.png")
+    random = rows_and_photos(tmp_path)
     x = random.normal(size=(90, 2, 3)).astype(np.float32)
     save_file({"samples": x, "condition": random.normal(size=(90, 2))}, tmp_path / "x.safetensors")
     (tmp_path / "sounds").mkdir()
@@ -413,12 +419,7 @@ def test_workers_and_interruptions_change_no_byte(tmp_path, monkeypatch):
     """Epochs end within the run, batches are taken in parts, and a run is resumed with other workers."""
     from zoo.reading.formats import arrays, pictures
 
-    image = pytest.importorskip("PIL.Image")
-    random = np.random.default_rng(0)
-    np.save(tmp_path / "rows.npy", random.normal(size=(200, 3)).astype(np.float32))
-    (tmp_path / "photos").mkdir()
-    for i, pixels in enumerate(random.integers(0, 256, (60, 4, 4), dtype=np.uint8)):
-        image.fromarray(pixels).save(tmp_path / "photos" / f"{i:02}.png")
+    rows_and_photos(tmp_path)
     for module in (arrays, pictures):
         monkeypatch.setattr(module, "IN_MEMORY", 0)
     for name in ("rows.npy", "photos"):
