@@ -6,6 +6,7 @@ The packages are installed, the commands of a page are run one after another, an
 import csv
 import doctest
 import json
+import os
 import re
 import shlex
 import shutil
@@ -139,6 +140,8 @@ def test_the_commands_of_a_page_say_what_it_says(page, installed_pages, tmp_path
     same = doctest.OutputChecker().check_output
     for command, told in page.commands[1:]:
         said, code = says(installed_pages, tmp_path, command)
+        if "cannot be fetched" in said and "ZOO_DATA" not in os.environ:
+            pytest.skip(f"{command}: {said.splitlines()[0]}")
         assert (code != 0) == told.startswith("Error: "), f"{command}\n{said}"
         assert same(told, said, doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE), f"{command}\n{said}\nnot\n{told}"
     RIGHT[page.name](tmp_path, installed_pages)
