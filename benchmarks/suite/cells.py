@@ -106,7 +106,7 @@ def _sampling(models: Sequence[str]) -> list[Cell]:
         for batch in BATCHES:
             arguments = {"model": model, "batch": batch}
             # the first of a model compiles it, and large batches of images take seconds a turn
-            bound = 90.0 if batch != BATCHES[0] else 150.0 if model == MODELS[0] else 75.0
+            bound = {16: 150.0, 1: 90.0, 256: 240.0}[batch]
             more = {"bound": bound, "quick": (model, batch) in quick}
             cells.append(Cell("sampling", model, f"batch {batch}", "sampling:measure", arguments, 4.0, **more))
     return cells

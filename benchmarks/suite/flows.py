@@ -20,7 +20,7 @@ import autoregressive
 import torch
 from suite import models
 from suite.goals import SAME_SIZE
-from suite.results import compared
+from suite.results import LEAST_TURNS, compared
 from suite.worker import Settings
 from torch import Tensor, nn
 
@@ -102,6 +102,7 @@ def measure(settings: Settings, kind: str, way: str, batch: int) -> dict[str, An
             unavailable=unavailable,
             numbers=numbers,
             unequal=unequal,
+            least=1 if settings.quick else LEAST_TURNS,
         )
 
 

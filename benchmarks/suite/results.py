@@ -38,6 +38,7 @@ def compared(
     numbers: Mapping[str, float] | None = None,
     unequal: Collection[str] = (),
     turns: int = 15,
+    least: int = 1,
 ) -> dict[str, Any]:
     """The result of calls that take turns.
 
@@ -51,8 +52,9 @@ def compared(
         numbers: further numbers by name.
         unequal: engines that are measured, but have another size, so that no ratio is taken.
         turns: the most turns.
+        least: the fewest turns, however long they take; :data:`LEAST_TURNS` where a goal is judged by the ratios.
     """
-    taken = in_turns(calls, seconds, turns=turns)
+    taken = in_turns(calls, seconds, turns=turns, least=least)
     spreads = {name: Spread.of([value / per for value in values]) for name, values in taken.items()}
     comparable = {name: values for name, values in taken.items() if name not in unequal}
     times = ratios(comparable, base) if base in comparable else {}

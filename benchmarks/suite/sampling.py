@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from suite import models
-from suite.results import compared
+from suite.results import LEAST_TURNS, compared
 from suite.worker import Settings
 
 from zoo.runtime.timing import timed
@@ -45,6 +45,7 @@ def measure(settings: Settings, model: str, batch: int) -> dict[str, Any]:
         base="torch, eager" if "torch, eager" in calls else "zoo, PyTorch",
         per=count,
         unavailable=unavailable,
+        least=1 if settings.quick else LEAST_TURNS,
     )
     result["numbers"] = {"batch": batch, "steps of a sample": steppings[OURS].steps}
     for _ in range(5):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from suite.results import result
+from suite.results import LEAST_TURNS, result
 from suite.worker import Settings
 
 from zoo.benchmarking import Spread
@@ -45,10 +45,11 @@ def measure(settings: Settings) -> dict[str, Any]:
     commands = {name: [sys.executable, *arguments] for name, arguments in COMMANDS.items()}
     spent: dict[str, list[float]] = {name: [] for name in commands}
     passed: dict[str, list[float]] = {name: [] for name in commands}
+    least = 1 if settings.quick else LEAST_TURNS
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(-1, TURNS):
-            if turn > 0 and time.perf_counter() - began > settings.seconds:
+            if turn >= least and time.perf_counter() - began > settings.seconds:
                 break
             for name, command in commands.items():
                 cpu, clock = _run(command, Path(folder))

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from suite import models
-from suite.results import compared
+from suite.results import LEAST_TURNS, compared
 from suite.worker import Settings
 
 from zoo.benchmarking import stepping
@@ -41,17 +41,18 @@ def measure(settings: Settings, model: str, way: str) -> dict[str, Any]:
     spent = time.process_time() - began
     other = load(folder, "cpu", 1)
     numbers = {"seconds of CPU of the export": spent, "batch": BATCH}
+    least = 1 if settings.quick else LEAST_TURNS
     if way == "fused":
         # the fused graph has the model's own guidance
         calls: dict[str, Any] = {
             "float32": lambda: shipped.bundle.sample(BATCH, seed=0, batch_size=BATCH, steps=STEPS),
             way: lambda: other.sample(BATCH, seed=0, batch_size=BATCH, fused=True),
         }
-        return compared(calls, settings.seconds, base="float32", per=STEPS, numbers=numbers)
+        return compared(calls, settings.seconds, base="float32", per=STEPS, numbers=numbers, least=least)
     takes = {
         name: stepping(bundle, BATCH, **shipped.options).take
         for name, bundle in (("float32", shipped.bundle), (way, other))
     }
     count = models.counted(takes["float32"], 20)
     calls = {name: (lambda take=take: take(count)) for name, take in takes.items()}
-    return compared(calls, settings.seconds, base="float32", per=count, numbers=numbers)
+    return compared(calls, settings.seconds, base="float32", per=count, numbers=numbers, least=least)

@@ -144,8 +144,16 @@ def prepare(model: Model, folder: Path, say: Callable[[str], object] = _print) -
     shutil.rmtree(again)
 
 
-def write(built: Any, model: Model, folder: Path, without: Sequence[str] = ()) -> None:
-    """Write a bundle without golden values and without a proof, by the parts of the exporter."""
+def write(built: Any, model: Model, folder: Path, without: Sequence[str] = (), *, inverse: str | None = None) -> None:
+    """Write a bundle without golden values and without a proof, by the parts of the exporter.
+
+    Args:
+        built: the PyTorch model.
+        model: what it is.
+        folder: of the bundle.
+        without: directions to leave out.
+        inverse: how a sequential direction is written, as by ``zoo export --inverse``.
+    """
     from zoo.bundle import MANIFEST
     from zoo.exporting import card_of
     from zoo_onnx.draft import with_files
@@ -155,8 +163,8 @@ def write(built: Any, model: Model, folder: Path, without: Sequence[str] = ()) -
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    options: dict[str, Any] = dict.fromkeys(("opset", "inverse", "fused", "precision", "batch"))
-    plan = planned(built, card_of(built, model.name), **options, quality=False, without=without)
+    options: dict[str, Any] = dict.fromkeys(("opset", "fused", "precision", "batch"))
+    plan = planned(built, card_of(built, model.name), **options, inverse=inverse, quality=False, without=without)
     graphs = []
     for graph in plan.programs.graphs:
         way = plan.ways[graph.name]
