@@ -67,8 +67,8 @@ def diamonds() -> Dataset:
 
 def _path() -> Path:
     """The file in the package plotnine, which is not imported; else where data sets are kept."""
-    found = importlib.util.find_spec("plotnine")
-    for folder in (found.submodule_search_locations or ()) if found is not None else ():
+    spec = importlib.util.find_spec("plotnine")
+    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
         path = Path(folder) / "data" / _FILE.name
         if path.is_file() and sha256(path) == _FILE.sha256:
             return path

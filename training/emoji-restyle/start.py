@@ -36,7 +36,8 @@ def main(output: Path) -> None:
     text = building.load(registry, "emoji-text").eval()
     model = building.build(registry, recipe.model.architecture, recipe.model.config)
     known, arrays = weights.state_arrays(text), weights.state_arrays(model)
-    for name, array in arrays.items():
+    for name in arrays.keys() & known.keys():
+        array = arrays[name]
         # channels of the given picture come behind those of the state
         arrays[name] = np.zeros_like(array)
         arrays[name][tuple(slice(size) for size in known[name].shape)] = known[name]
