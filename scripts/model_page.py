@@ -47,16 +47,18 @@ VERDICT = {
     "checkerboard-nsf-ar": "Hard edges, which splines round a little; a few points fall between the squares.",
     "circles-maf": "Exact densities, sampled component after component. The thin bridge between the circles, where "
     "data have none, is what a flow of one standard normal cannot tear apart.",
-    "diamonds-mlp": "A table of 53,917 rows. Trees that learn from its rows predict price (R² 0.946) and carat (0.993) of "
-    "real ones nearly as well as those that learn from as many real rows (0.967 and 0.993), and none is a copy. Sizes go "
-    "together better than categories do: color and clarity follow from a row half as well as they should.",
+    "diamonds-mlp": "A table of 53,917 rows. Trees that learn from its rows predict price (R² 0.946) and carat (0.993) "
+    "of real ones nearly as well as those that learn from as many real rows (0.967 and 0.993), and its rows are no nearer "
+    "to those of training than held-out ones are. Sizes go together better than categories do: color and clarity follow "
+    "from a row about half as well as they should.",
     "digits-nsf": "Exact likelihoods given the class, which make it a classifier too. The pictures are coarse: 8×8.",
     "eight-gaussians-iaf": "Samples in one pass and scores component after component. Its base is a mixture, so that "
     "the eight parts need no bridges.",
     "emoji-text": "Hearts, faces, food and flags from words, in two styles. Animals and people melt, and of words that "
     "it has not seen together it gets one emoji in five right, where chance is one in twenty.",
-    "emoji-text-consistency": "What emoji-text draws, as well judged, in one step or two where that takes thirty, of two "
-    "evaluations each. Outlines are rougher, and its weaknesses are those of its teacher.",
+    "emoji-text-consistency": "What emoji-text draws, as well judged, in one step or two where that takes thirty, of "
+    "two evaluations each. Outlines are rougher, and its weaknesses are those of its teacher.",
+    "emoji-restyle": "TODO",
     "emoji-upscale": "Edges where a bicubic filter has a blur, and a smaller error than that: 17.1 levels for 22.4. "
     "Plain areas come out grainy, and what 16 pixels do not show, such as eyes or a star, is guessed badly. The "
     "rows: 14 held-out emoji as they were given, by a bicubic filter, a sample of two steps each, and the truth.",
