@@ -47,10 +47,10 @@ VERDICT = {
     "checkerboard-nsf-ar": "Hard edges, which splines round a little; a few points fall between the squares.",
     "circles-maf": "Exact densities, sampled component after component. The thin bridge between the circles, where "
     "data have none, is what a flow of one standard normal cannot tear apart.",
-    "diamonds-mlp": "A table of 53,917 rows. Trees that learn from its rows predict price (R² 0.946) and carat (0.993) "
-    "of real ones nearly as well as those that learn from as many real rows (0.967 and 0.993), and its rows are no nearer "
-    "to those of training than held-out ones are. Sizes go together better than categories do: color and clarity follow "
-    "from a row about half as well as they should.",
+    "diamonds-mlp": "A table of 53,917 rows. Trees that learn from its rows predict price (R² 0.946) and carat "
+    "(0.993) of real ones nearly as well as those that learn from as many real rows (0.967 and 0.993), and its rows "
+    "are no nearer to those of training than held-out ones are. Sizes go together better than categories do: color "
+    "and clarity follow from a row about half as well as they should.",
     "digits-nsf": "Exact likelihoods given the class, which make it a classifier too. The pictures are coarse: 8×8.",
     "eight-gaussians-iaf": "Samples in one pass and scores component after component. Its base is a mixture, so that "
     "the eight parts need no bridges.",
