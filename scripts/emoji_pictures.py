@@ -117,7 +117,7 @@ def labels(name: str, seed: int, steps: int | None, into: Path | None) -> None:
 @_model
 @_seed
 @click.option("--steps", "counts", type=int, multiple=True, default=(1, 2, 5, 10, 20))
-@click.option("--guidance", "strengths", type=float, multiple=True, default=(1.0,))
+@click.option("--guidance", "strengths", type=float, multiple=True, help="[the model's]")
 @click.option("-n", "count", default=64, show_default=True, help="Emoji of the validation split.")
 def settings(name: str, seed: int, counts: tuple[int, ...], strengths: tuple[float, ...], count: int) -> None:
     """How far samples are from the truth with other numbers of steps and guidance, on the validation split."""
@@ -125,12 +125,13 @@ def settings(name: str, seed: int, counts: tuple[int, ...], strengths: tuple[flo
     truth = np.asarray(data.validation.x[:count], np.float64)
     shown = data.validation.condition_at(slice(count))[part]  # type: ignore[index, call-overload]
     model = zoo.load(name)
-    for steps, guidance in itertools.product(counts, strengths):
-        guided = {} if guidance == 1.0 else {"guidance": guidance}
+    for steps, guidance in itertools.product(counts, strengths or (None,)):
+        guided: dict[str, Any] = {} if guidance is None else {"guidance": guidance}
         x = np.asarray(model.sample(len(truth), condition={part: shown}, seed=seed, steps=steps, **guided), np.float64)
         x = np.floor(x).clip(0, 255)
         error, similar = root_mean_square(x, truth).mean(), ssim(x, truth, 255.0).mean()
-        click.echo(f"{steps} steps, guidance {guidance}: {error:.1f} levels from the truth, SSIM {similar:.3f}")
+        told = "" if guidance is None else f", guidance {guidance:g}"
+        click.echo(f"{steps} steps{told}: {error:.1f} levels from the truth, SSIM {similar:.3f}")
 
 
 def held_out(name: str) -> tuple[Dataset, str]:
