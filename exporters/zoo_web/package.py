@@ -115,6 +115,7 @@ def _places(folder: Path) -> list[Path]:
 def describe(manifest: Manifest) -> dict[str, object]:
     """The content of ``package.json``."""
     name, licenses = package_name(manifest), [manifest.licenses.get(of) for of in ("code", "weights")]
+    parts = manifest.condition is not None and not manifest.condition.plain
     spdx = " AND ".join(dict.fromkeys(str(license) for license in licenses)) if all(licenses) else ""
     return {
         "name": name,
@@ -124,7 +125,7 @@ def describe(manifest: Manifest) -> dict[str, object]:
         "license": spdx or "SEE LICENSE IN README.md",
         "exports": {".": "./index.mjs", "./genzoo/*": "./genzoo/*", "./bundle/*": "./bundle/*"},
         "bin": {name: "sample.mjs"},
-        "files": ["index.mjs", "sample.mjs", "given.mjs", RUNTIME, "bundle", EXAMPLES],
+        "files": ["index.mjs", "sample.mjs", "given.mjs", RUNTIME, "bundle", *([EXAMPLES] if parts else [])],
         "engines": {"node": ">=18"},
         "dependencies": {"onnxruntime-node": VERSION},
     }

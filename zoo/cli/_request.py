@@ -217,7 +217,8 @@ def _missing_hint(facts: Facts) -> str:
     if condition.plain:
         given = f"--condition gives them: {condition.size} numbers with commas between, or a file."
     else:
-        given = f"--condition {condition.names[0]}=FILE, or a value, gives it."
+        needed = next(part.name for part in condition.parts if part.required)
+        given = f"--condition {needed}=FILE, or a value, gives it."
     return f"{given} --example takes the example that comes with the model." if facts.example else given
 
 
