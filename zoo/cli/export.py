@@ -119,7 +119,7 @@ def command(
     zoo export mnist-unet -o digits --quantize int8
     zoo export mnist-unet -o digits --target python --check
     zoo export --all --check
-    zoo export emoji-text -o emoji --target web --example prompt='smiling face with sunglasses'
+    zoo export emoji-text -o emoji --target web --example prompt='red heart'
     zoo export mnist-unet -o digits --fused --sampler dpm-solver-pp --steps 10
     zoo export my_module.py:make_flow --weights flow.safetensors -o flow
     """

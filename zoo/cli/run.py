@@ -157,7 +157,7 @@ def command(
     file that exists is not replaced without --force.
 
     \b
-    zoo run mnist-unet -n 20 --seed 0                        20 digits, each class in turn
+    zoo run mnist-unet -n 20 --seed 0              20 digits, each class in turn
     zoo run mnist-unet --class 7 --guidance 2 -o sevens.png
     zoo run mnist-unet --compose 3:1 --compose 8:1 --compose 0:-0.5
     zoo run mnist-unet --sampler ddim --steps 25 -O eta=0.5
