@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from zoo.cli._text import broken, count, echo, facts, shape, size, table
+from zoo.cli._text import broken, count, echo, facts, sentence, shape, size, table
 
 ROWS = [["nsf-coupling", "", "neural spline flow of several words"], ["unet[32]", "", "a network"]]
 HEADERS = ["name", "nothing", "summary"]
@@ -79,6 +79,11 @@ def test_facts_and_messages_fit_a_terminal(capsys, monkeypatch):
     assert again == f"again    zoo run {long}"
     assert " ".join(err.split()) == long
     assert out.split() == ["summary", *long.split(), "more", "one", *long.split(), "again", "zoo", "run", *long.split()]
+    sentence("warning " + long, hang=8)
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert rest
+    assert all(line.startswith(" " * 8) for line in rest)
+    assert max(map(len, [first, *rest])) <= 50
     # what reads a pipe gets a line each
     monkeypatch.setattr(sys.stdout, "isatty", lambda: False, raising=False)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)

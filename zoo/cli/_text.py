@@ -33,6 +33,13 @@ def echo(text: str = "", *, err: bool = False, lines: bool = False) -> None:
         click.echo(printable(text, "\n\t" if lines else "\t"), err=err)
 
 
+def sentence(text: str, *, hang: int = 0) -> None:
+    """Print a line on stdout, broken between words where a terminal is too narrow; the rest is indented by ``hang``."""
+    lines = broken(printable(text), _columns() - hang) if sys.stdout.isatty() else [text]
+    for i, line in enumerate(lines):
+        echo(" " * (hang if i else 0) + line)
+
+
 def _columns() -> int:
     """How many columns a terminal has."""
     return shutil.get_terminal_size().columns
