@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from zoo.arrays import Array
+from zoo.bundle import Manifest
+from zoo.bundle.example import has_example
 from zoo.conditions import Condition, ConditionLike, Part, StoredCondition
 from zoo.errors import ConditionError, UsageError
 from zoo.files import reason_of
@@ -79,6 +81,16 @@ def condition_from(
             raise UsageError(f"{option} {name} is given twice")
         values[name] = _value(parts[name], value, option)
     return values
+
+
+def needed_options(manifest: Manifest | None) -> str:
+    """The options without which ``zoo run`` draws nothing to look at: an example, or a condition that it needs."""
+    condition = None if manifest is None else manifest.condition
+    if manifest is None or condition is None or condition.kind == "classes":
+        return ""
+    if has_example(manifest):
+        return " --example"
+    return " --condition ..." if condition.required else ""
 
 
 def _of_table(path: Path, columns: Sequence[Column]) -> ConditionLike:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.bundle import MANIFEST, Manifest, is_bundle, read_manifest
-from zoo.bundle.example import has_example
+from zoo.bundle import MANIFEST, is_bundle, read_manifest
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._code import made_by_code, weights_option
 from zoo.cli._complete import names_of
+from zoo.cli._conditions import needed_options
 from zoo.cli._export_all import export_all, verified
 from zoo.cli._options import importing_option, key_values
 from zoo.cli._pulled import local
@@ -342,15 +342,6 @@ def _card(source: Source) -> ModelCard:
     )
 
 
-def _needed(manifest: Manifest) -> str:
-    """The options without which a bundle does not run: its example, or a condition that has to be given."""
-    if manifest.condition is None or (not manifest.condition.required and not has_example(manifest)):
-        return ""
-    if manifest.condition.kind == "classes":
-        return ""
-    return " --example" if has_example(manifest) else " --condition ..."
-
-
 def _tell(app: App, plan: _Plan) -> None:
     """Report the result, after checking it if requested."""
     folder, exporter = plan.output, plan.exporter
@@ -373,6 +364,6 @@ def _tell(app: App, plan: _Plan) -> None:
         result["checked"] = checked = verified(app, exporter, folder)
         app.say(f"checked: {checked}")
     if manifest is not None:
-        app.say(f"try `zoo run {folder}{_needed(manifest)}`")
+        app.say(f"try `zoo run {folder}{needed_options(manifest)}`")
     if app.json:
         app.emit(result)
