@@ -265,7 +265,7 @@ def test_other_real_data_are_those_of_the_training_or_half_of_the_file(folder, t
 def test_metrics_and_page_go_into_the_card_of_a_run_and_onto_the_hub(folder, tmp_path):
     pytest.importorskip("matplotlib")
     pytest.importorskip("huggingface_hub")
-    from zoo.hub.addresses import HubAddress
+    from zoo.hub.addresses import address_of
     from zoo.hub.pushing import stage
 
     shutil.copytree(folder / "run", tmp_path / "run")
@@ -281,7 +281,7 @@ def test_metrics_and_page_go_into_the_card_of_a_run_and_onto_the_hub(folder, tmp
     # once more, since a card is no page of a user's
     run("eval", tmp_path / "run", "--card", "--samples", 60, "--metric", "likelihood")
     (tmp_path / "staged").mkdir()
-    stage(tmp_path / "run", HubAddress.parse("hf:somebody/people"), tmp_path / "staged")
+    stage(tmp_path / "run", address_of("hf:somebody/people"), tmp_path / "staged")
     readme = (tmp_path / "staged" / "README.md").read_text("utf-8")
     assert "## Marginals" in readme
     assert all((tmp_path / "staged" / name).is_file() for name in re.findall(r"\]\((report.*?)\)", readme))

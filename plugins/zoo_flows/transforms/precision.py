@@ -13,7 +13,9 @@ from torch import Tensor, nn
 class _Lowered(threading.local):
     """What conditioners compute in, in a thread; torch.compile reads it without breaking the graph of a loss."""
 
-    dtype: torch.dtype | None = None
+    def __init__(self) -> None:
+        # in each thread, not once in the class: what is compiled is guarded by what the attribute is
+        self.dtype: torch.dtype | None = None
 
 
 _lowered = _Lowered()
