@@ -27,7 +27,7 @@ counted from 0, has ``step`` k of stream 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal, get_args
@@ -39,9 +39,10 @@ from zoo.errors import UsageError
 
 #: of the two pairs of words of a block
 _MULTIPLIERS = np.array([0xD2511F53, 0xCD9E8D57], np.uint64)
-_WEYL = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS = 10
 _HALF = np.uint64(32)
+#: what the two words of the key have become by each round, in the upper half: multiples of Weyl's constants
+_STEPS = np.arange(_ROUNDS, dtype=np.uint64)[:, None] * np.array([0x9E3779B9, 0xBB67AE85], np.uint64) << _HALF
 _LARGEST = 0xFFFFFFFF
 
 
@@ -89,20 +90,15 @@ def philox4x32(counter: NDArray[np.uint32], key: NDArray[np.uint32]) -> NDArray[
     >>> [hex(w) for w in philox4x32(np.zeros(4, np.uint32), np.zeros(2, np.uint32)).tolist()]
     ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
     """
-    key = np.asarray(key, np.uint32)
     shape = np.broadcast_shapes(counter.shape[:-1], key.shape[:-1])
     pairs = np.empty((2, *shape), np.uint64)
     pairs[0] = counter[..., 0].astype(np.uint64) << _HALF | counter[..., 1]
     pairs[1] = counter[..., 2].astype(np.uint64) << _HALF | counter[..., 3]
-    k0, k1 = (np.broadcast_to(key[..., i], shape).astype(np.uint64) for i in range(2))
-    keys = (
-        np.stack([(k0 + np.uint64(turn * _WEYL[0])) << _HALF, (k1 + np.uint64(turn * _WEYL[1])) << _HALF])
-        for turn in range(_ROUNDS)
-    )
-    return _rounds(pairs, keys)
+    halves = np.stack([np.broadcast_to(key[..., i], shape) for i in range(2)])
+    return _rounds(pairs, halves.astype(np.uint64) << _HALF)
 
 
-def _rounds(pairs: NDArray[np.uint64], keys: Iterable[NDArray[np.uint64]]) -> NDArray[np.uint32]:
+def _rounds(pairs: NDArray[np.uint64], key: NDArray[np.uint64]) -> NDArray[np.uint32]:
     """The rounds of Philox, in place.
 
     A block is two pairs of words. In a round the upper word of each is multiplied; of the product of the other pair,
@@ -110,20 +106,21 @@ def _rounds(pairs: NDArray[np.uint64], keys: Iterable[NDArray[np.uint64]]) -> ND
 
     Args:
         pairs: ``[2, ...]``, of the words c0 and c1, and c2 and c3.
-        keys: of the rounds, each ``[2, ...]`` or broadcastable, in the upper half.
+        key: ``[2, ...]`` or broadcastable, in the upper half.
 
     Returns:
         uint32, shape ``[..., 4]``.
     """
-    products, factors = np.empty_like(pairs), _MULTIPLIERS.reshape(2, *[1] * (pairs.ndim - 1))
+    each = (2, *[1] * (pairs.ndim - 1))
+    products, factors = np.empty_like(pairs), _MULTIPLIERS.reshape(each)
     others = products[::-1]
     # five operations of whole arrays: for few blocks the time is that of calling NumPy
-    for key in keys:
+    for step in _STEPS:
         np.right_shift(pairs, _HALF, out=products)
         np.multiply(products, factors, out=products)
         np.left_shift(pairs, _HALF, out=pairs)
         np.bitwise_xor(pairs, others, out=pairs)
-        np.bitwise_xor(pairs, key, out=pairs)
+        np.bitwise_xor(pairs, key + step.reshape(each), out=pairs)
     words = np.empty((*pairs.shape[1:], 4), np.uint32)
     words[..., 1], words[..., 3] = pairs
     np.right_shift(pairs, _HALF, out=pairs)
@@ -146,11 +143,8 @@ def _words(seed: int, samples: NDArray[np.int64], size: int, *, step: int, strea
     pairs[0] = np.arange(blocks, dtype=np.uint64) << _HALF
     pairs[0] |= (samples & _LARGEST).astype(np.uint64)[:, None]
     pairs[1] = (step & _LARGEST) << 32 | stream
-    keys = [
-        [(half + turn * weyl & _LARGEST) << 32 for half, weyl in zip((seed & _LARGEST, seed >> 32), _WEYL, strict=True)]
-        for turn in range(_ROUNDS)
-    ]
-    return _rounds(pairs, np.array(keys, np.uint64)[..., None, None]).reshape(len(samples), blocks * 4)
+    key = np.array([seed & _LARGEST, seed >> 32], np.uint64) << _HALF
+    return _rounds(pairs, key[:, None, None]).reshape(len(samples), blocks * 4)
 
 
 def uniform(
