@@ -24,7 +24,9 @@ _LICENSES = {
 }
 
 
-def readme(address: str, card: ModelCard | None, manifest: Manifest | None, described: str = "") -> str:
+def readme(
+    address: str, card: ModelCard | None, manifest: Manifest | None, described: str = "", report: str = ""
+) -> str:
     """The text of README.md.
 
     Args:
@@ -32,9 +34,10 @@ def readme(address: str, card: ModelCard | None, manifest: Manifest | None, desc
         card: the model's card; None for a bundle alone.
         manifest: of its bundle; None without one.
         described: the bundle's own MODEL_CARD.md.
+        report: the page of `zoo eval --card`.
     """
     facts = _Facts.of(card, manifest)
-    return f"{_metadata(facts)}\n{_body(address, facts, manifest, described)}"
+    return f"{_metadata(facts)}\n{_body(address, facts, manifest, described, report)}"
 
 
 class _Facts:
@@ -134,7 +137,7 @@ def _results(facts: _Facts) -> list[Any]:
     return results
 
 
-def _body(address: str, facts: _Facts, manifest: Manifest | None, described: str) -> str:
+def _body(address: str, facts: _Facts, manifest: Manifest | None, described: str, report: str) -> str:
     lines = [f"# {_text(facts.name)}", "", _text(facts.summary) or "A model of genzoo.", "", "## Use", ""]
     if manifest is None:
         lines += [
@@ -169,6 +172,10 @@ def _body(address: str, facts: _Facts, manifest: Manifest | None, described: str
         lines += ["", *_table(facts)]
         if facts.papers:
             lines += ["", "## Papers", "", *(f"- {_text(paper)}" for paper in facts.papers)]
+    if report:
+        # a bundle's own description has the metrics of the card already
+        sections = re.split(r"^(?=## )", report, flags=re.M)[1:]
+        lines += ["", "".join(each for each in sections if not (described and each.startswith("## Metrics\n"))).strip()]
     return "\n".join(lines).rstrip() + "\n"
 
 
