@@ -215,11 +215,11 @@ def _missing_hint(facts: Facts) -> str:
     condition = facts.condition
     assert condition is not None
     if condition.plain:
-        given = f"--condition gives them: {condition.size} numbers with commas between, or a file."
+        hint = f"--condition gives them: {condition.size} numbers with commas between, or a file."
     else:
         needed = next(part.name for part in condition.parts if part.required)
-        given = f"--condition {needed}=FILE, or a value, gives it."
-    return f"{given} --example takes the example that comes with the model." if facts.example else given
+        hint = f"--condition {needed}=FILE, or a value, gives it."
+    return f"{hint} --example takes the example that comes with the model." if facts.example else hint
 
 
 def with_example(request: Request, source: Source, facts: Facts) -> Request:
