@@ -299,10 +299,7 @@ class Inputs:
 
     @cached_property
     def _encodings(self) -> Feeds | None:
-        """What all graphs behind an encoder that costs much get encodings from; None if each gets encodings of its own.
-
-        The encoder itself is proven with parts that are drawn for it, whatever it costs.
-        """
+        """What all graphs behind an encoder that costs much get encodings from; None if each gets its own."""
         graph = self.model.condition_graph()
         if graph is None or any(size != ROWS for port in graph.outputs for size in port.shape if isinstance(size, str)):
             return None

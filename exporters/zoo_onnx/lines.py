@@ -55,12 +55,12 @@ def changed_at(call: Callable[[], object], dtype: torch.dtype) -> str:
 
     def changes(func: Any, args: Sequence[Any], result: Any) -> bool:
         nonlocal found
-        given = {each.dtype for each in args if isinstance(each, Tensor) and each.is_floating_point()}
+        taken = {each.dtype for each in args if isinstance(each, Tensor) and each.is_floating_point()}
         if not isinstance(result, Tensor) or not result.is_floating_point():
             return False
-        if result.dtype != dtype and dtype in given:
+        if result.dtype != dtype and dtype in taken:
             found = ""  # back again
-        elif result.dtype == dtype and given - {dtype}:
+        elif result.dtype == dtype and taken - {dtype}:
             found = found or line_here()
         return False
 

@@ -200,9 +200,9 @@ def tried(wrapped: Wrapped) -> None:
         trial = copy.deepcopy(wrapped).to("cpu").float().eval()
     except (RuntimeError, TypeError) as error:
         raise uncopied(wrapped.named, error) from error
-    given = "" if wrapped.condition is None else f", given {wrapped.condition.describe()}"
+    with_what = "" if wrapped.condition is None else f", given {wrapped.condition.describe()}"
     hint = (
-        f"It is called once as it will be: to sample and to score two events of shape {wrapped.event_shape}{given}, in "
+        f"It is called once as it will be: to sample and to score two events of shape {wrapped.event_shape}{with_what}, in "
         "float32 on the CPU. Say event_shape and context if these are others."
     )
     with torch.no_grad(), told(f"{wrapped.named} cannot be called", hint=hint):
