@@ -51,21 +51,21 @@ def named_at(call: Callable[[], object], names: frozenset[str]) -> str:
 
 def changed_at(call: Callable[[], object], dtype: torch.dtype) -> str:
     """The first line that makes tensors of a type of others, and is not undone after it."""
-    found = ""
+    line = ""
 
     def changes(func: Any, args: Sequence[Any], result: Any) -> bool:
-        nonlocal found
+        nonlocal line
         taken = {each.dtype for each in args if isinstance(each, Tensor) and each.is_floating_point()}
         if not isinstance(result, Tensor) or not result.is_floating_point():
             return False
         if result.dtype != dtype and dtype in taken:
-            found = ""  # back again
+            line = ""  # back again
         elif result.dtype == dtype and taken - {dtype}:
-            found = found or line_here()
+            line = line or line_here()
         return False
 
     _first(call, changes)
-    return f" ({found})" if found else ""
+    return f" ({line})" if line else ""
 
 
 def _first(call: Callable[[], object], test: _Test) -> str:

@@ -200,10 +200,10 @@ def tried(wrapped: Wrapped) -> None:
         trial = copy.deepcopy(wrapped).to("cpu").float().eval()
     except (RuntimeError, TypeError) as error:
         raise uncopied(wrapped.named, error) from error
-    with_what = "" if wrapped.condition is None else f", given {wrapped.condition.describe()}"
+    condition_told = "" if wrapped.condition is None else f", given {wrapped.condition.describe()}"
     hint = (
-        f"It is called once as it will be: to sample and to score two events of shape {wrapped.event_shape}{with_what}, in "
-        "float32 on the CPU. Say event_shape and context if these are others."
+        f"It is called once as it will be: to sample and to score two events of shape {wrapped.event_shape}"
+        f"{condition_told}, in float32 on the CPU. Say event_shape and context if these are others."
     )
     with torch.no_grad(), told(f"{wrapped.named} cannot be called", hint=hint):
         condition = any_condition(trial, 2)
