@@ -16,7 +16,6 @@ from zoo.bundle.example import example_of, with_section
 from zoo.counts import StageProgress
 from zoo.errors import UsageError, ZooError
 from zoo.files import write_text
-from zoo.models.blaming import told
 from zoo.models.interface import GenerativeModel
 from zoo.programs import Graph
 from zoo.registry.cards import ModelCard
@@ -128,7 +127,7 @@ def _prove_model(plan: Plan, stages: _Stages) -> Proof:
     """The proof that the model is what it declares; the proof of the bundle is added to it later."""
     stages.begin("proving the model in PyTorch")
     proof = Proof(plan.draft.model, plan.programs)
-    with told(f"{type(plan.draft.model).__name__} fails where it is proven"), suspects.named(proof):
+    with suspects.failing(plan.draft.model), suspects.named(proof):
         proof.itself()
     return proof
 

@@ -322,7 +322,7 @@ def test_checking_says_what_is_missing(shipped, registry, ort, tmp_path, monkeyp
     with pytest.raises(MissingDependencyError, match=r"^Chromium is needed to run the page and is not inst") as one:
         page.verify(folder)
     with pytest.raises(
-        MissingDependencyError, match=r"^Node is needed to run the package and is not installed$"
+        MissingDependencyError, match=r"(?m)^Node is needed to run the package and is not installed$"
     ) as two:
         package.verify(other)
     assert one.value.hint

@@ -127,6 +127,11 @@ def resolve(registry: Registry, model: str | os.PathLike[str], /, **importing: o
     if source is not None:
         return source
     kind = "folder" if path.is_dir() else "file"
+    if path.suffix == ".py":
+        raise UsageError(
+            f"{path} is code, but not a model",
+            hint=f"Name a function of it that returns one, to run it: zoo export {path}:FUNCTION -o FOLDER.",
+        )
     formats = [item.description.name for item in registry.items("importer")]
     other = f" Other formats that can be read: {', '.join(formats)}." if formats else ""
     raise UsageError(
