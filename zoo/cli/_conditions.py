@@ -110,7 +110,7 @@ def rows_of_table(path: Path, columns: Sequence[Column]) -> StoredCondition:
     from zoo.render import tables
 
     special = any(column.values or column.date or column.marks for column in columns)
-    table = table_in(path) if special else None
+    table = table_in(path, {column.name: column.date for column in columns}) if special else None
     if table is None or not {column.name for column in columns if not column.marks} <= set(table.header):
         return None
     cells = table.columns([column.name for column in columns if not column.values and not column.date])
