@@ -194,6 +194,20 @@ def test_whole_numbers_on_disk_that_differ_in_their_steps_are_whole(tmp_path):
     assert (built(objects.of_array(mapped(tmp_path / "b.npy", x[:, 1:]))).data.grain == 100.0).all()
 
 
+def test_a_cell_that_keeps_a_column_from_being_numbers_is_shown():
+    numbers = [f"0.{i}" for i in range(40)]
+    assert typed([*numbers, "inf"]).note == "of its 41 cells 1 is no number, such as 'inf'"
+    assert typed([*numbers, "x", "y"]).note == "of its 42 cells 2 are no numbers, such as 'x'"
+    assert typed(["0123", "4567", "1"]).note == typed(["a", "b", "1"]).note == typed(numbers).note == ""
+
+
+def test_infinite_numbers_are_called_so():
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    x[3, 1] = np.inf
+    with pytest.raises(DataError, match="column 'x1' has infinite numbers, 1 of them: leave their cells or rows out"):
+        built(content_of(x))
+
+
 def test_headings_that_count_are_not_a_sample(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("0,1,2\n" + "0.5,1.5,2.5\n" * 20)

@@ -309,8 +309,8 @@ def _labelled(condition: Condition, stored: StoredCondition) -> StoredCondition:
     return stored if stored is None or not labelled or not condition.plain else _as_texts(stored)
 
 
-def _as_texts(values: Array) -> Array:
-    return values.astype(str) if values.dtype.kind in "iu" else values
+def _as_texts(values: Any) -> Any:
+    return values.astype(str) if isinstance(values, np.ndarray) and values.dtype.kind in "iu" else values
 
 
 def _value(part: Part, text: str, option: str) -> ArrayLike:
