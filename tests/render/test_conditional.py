@@ -48,7 +48,7 @@ def test_given_columns_come_back_under_their_headings(given, suffix, tmp_path):
     described, values = condition_of([Numbers(column, VALUES[column]) for column in given])
     path = tmp_path / f"x{suffix}"
     labels = described.labels
-    write(SAMPLES, path, Extras(condition=values, labels=labels, modality=TABLE, given=given))
+    write(SAMPLES, path, Extras(condition=values, labels=labels, modality=TABLE, given_columns=given))
     x, _ = read_samples(path, (2,), TABLE)
     np.testing.assert_array_equal(x, SAMPLES)
     back = rows_of_table(path, given)
