@@ -145,8 +145,7 @@ def command(
                 f"{source.name} has samples of shape {list(opened_model.event_shape)}, and {dataset.name} has "
                 f"{list(dataset.event_shape)}"
             )
-        if opened_model.manifest.sample is None:
-            settings["samples"] = 0
+        settings["samples"] = 0 if opened_model.manifest.sample is None else settings["samples"]
         evaluation = Evaluation(
             model=opened_model,
             data=dataset,
