@@ -114,7 +114,8 @@ def command(
     A bundle is run by ONNX Runtime, and a model without one by PyTorch, unless --provider names what runs its bundle.
 
     With --card, the card.json of a run's folder gets the metrics, which bundles exported from then on state, and the
-    folder gets the page report.md with its pictures, which `zoo push` makes part of the Hub's model card.
+    folder gets the page report.md with its pictures, which `zoo push` makes part of the Hub's model card: with some of
+    the test data.
 
     \b
     zoo eval moons-nsf
