@@ -200,7 +200,9 @@ def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn
         edits["negative"] = request.negative[0] if len(request.negative) == 1 else list(request.negative)
     if request.compose is not None:
         edits["compose"] = list(request.compose)
-    if request.condition and facts.condition is not None and not facts.condition.plain:
+    if request.example:
+        edits["condition"] = "the example that comes with the model"
+    elif request.condition and facts.condition is not None and not facts.condition.plain:
         edits["condition"] = list(request.condition)
     return told | {name: str(value) if isinstance(value, Path) else value for name, value in edits.items()}
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo.bundle import Manifest
+from zoo.bundle.example import has_example
 from zoo.hub.hugging_face import library
 from zoo.modality import describe as describe_modality
 from zoo.modality import modality_from
@@ -148,18 +149,23 @@ def _body(address: str, facts: _Facts, manifest: Manifest | None, described: str
         ]
     else:
         verb = "run" if manifest.sample is not None else "show"
+        example = manifest.sample is not None and has_example(manifest)
         score = "" if manifest.sample is not None else "  # it only scores: zoo run ... --log-prob DATA"
         lines += [
             "```sh",
             "pip install 'genzoo[hub,cpu]'",
-            f"zoo {verb} {address}{score}",
+            f"zoo {verb} {address}{' --example' if example else score}",
             "```",
             "",
             "```python",
             "import zoo.runtime",
             "",
             f'model = zoo.runtime.load("{address}")  # NumPy and ONNX Runtime, without PyTorch',
-            *(["x = model.sample(16, seed=0)"] if manifest.sample is not None else []),
+            *(
+                [f"x = model.sample(16, seed=0{', condition=model.example' if example else ''})"]
+                if verb == "run"
+                else []
+            ),
             "```",
         ]
     if described:

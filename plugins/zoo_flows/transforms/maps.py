@@ -123,8 +123,7 @@ class SplineMap(Map):
 
     @override
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        z, log_slope = rational_quadratic.spline(x.squeeze(0), self._knots(parameters), bound=self.bound)
-        return z.unsqueeze(0), log_slope.unsqueeze(0)
+        return rational_quadratic.along_first_axis(x, self._knots(parameters), bound=self.bound)
 
     @override
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
@@ -132,8 +131,7 @@ class SplineMap(Map):
 
     @override
     def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        x, log_slope = rational_quadratic.inverse_spline(z.squeeze(0), self._knots(parameters), bound=self.bound)
-        return x.unsqueeze(0), log_slope.unsqueeze(0)
+        return rational_quadratic.inverse_along_first_axis(z, self._knots(parameters), bound=self.bound)
 
     def _knots(self, parameters: Tensor) -> rational_quadratic.Knots:
         return rational_quadratic.knots(parameters, bins=self.bins, bound=self.bound)
