@@ -1,6 +1,7 @@
 """Conditions in files of rows come back as they went: in words, under the user's own headings."""
 
 import csv
+import datetime as dt
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from zoo.reading.building import Numbers, condition_of
 from zoo.render import read, write
 from zoo.render.conditional import is_conditional
 from zoo.render.files import Extras
+from zoo.render.modalities import rounding
 from zoo.render.read import read_samples
 
 JOB = Column.categories("job", ("baker", "clerk, chief"))
@@ -46,7 +48,7 @@ def test_given_columns_come_back_under_their_headings(given, suffix, tmp_path):
     described, values = condition_of([Numbers(column, VALUES[column]) for column in given])
     path = tmp_path / f"x{suffix}"
     labels = described.labels
-    write(SAMPLES, path, Extras(condition=values, labels=labels, modality=TABLE, given=given))
+    write(SAMPLES, path, Extras(condition=values, labels=labels, modality=TABLE, given_columns=given))
     x, _ = read_samples(path, (2,), TABLE)
     np.testing.assert_array_equal(x, SAMPLES)
     back = rows_of_table(path, given)
@@ -101,3 +103,27 @@ def test_classes_come_back_by_their_labels_even_if_these_look_like_numbers(label
 def test_what_is_called_a_condition():
     assert all(map(is_conditional, ("condition", "condition0", "condition12", "condition/arm", "condition/arm/3")))
     assert not any(map(is_conditional, ("conditions", "condition of it", "Condition", "x0")))
+
+
+def test_typed_dates_of_parquet_are_read_as_the_model_has_them(tmp_path):
+    """Moments, days, and moments of a time zone, for columns that are written in any way."""
+    pyarrow = pytest.importorskip("pyarrow")
+    utc = dt.timezone(dt.timedelta(hours=2))
+    columns = {
+        "moment": [dt.datetime(2024, 5, 6, 7, 8), dt.datetime(2024, 5, 7)],
+        "day": [dt.date(2024, 5, 6), dt.date(2024, 5, 7)],
+        "zoned": [dt.datetime(2024, 5, 6, 9, 8, tzinfo=utc), dt.datetime(2024, 5, 7, 2, tzinfo=utc)],
+    }
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "x.parquet")
+    for name, written in (("moment", "%Y-%m-%d %H:%M:%S"), ("day", "%d.%m.%Y"), ("zoned", "%Y-%m-%d %H:%M")):
+        column = Column(name, (), 1 / 1440, date=written, origin=19_000.0)
+        expected = [849.0, 850.0] if name == "day" else [849.0 + (7 + 8 / 60) / 24, 850.0]
+        x, _ = read_samples(tmp_path / "x.parquet", (1,), Table((column,)))
+        np.testing.assert_allclose(x[:, 0], expected, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(rows_of_table(tmp_path / "x.parquet", [column])[:, 0], expected, rtol=1e-6)
+
+
+def test_numbers_that_are_not_rounded_get_no_noise():
+    x = RANDOM.normal(size=(3, 1))
+    assert rounding(Table((Column("a"),)), x, 0) is None
+    assert rounding(Table((Column("a", grain=0.5),)), x, 0).max() > 0

@@ -109,7 +109,12 @@ def test_another_learning_rate_is_another_run_and_the_error_says_what_to_do(tmp_
     ) as caught:
         train(Diverging(), data(), recipe(learning_rate=0.01), path)
     assert "--restart" in caught.value.hint
-    assert "Use training.changes for settings that change from step 4 on" in caught.value.hint
+    assert "changes = [{ step = 4, learning_rate = 0.01 }] in [training]" in caught.value.hint
+    with pytest.raises(WeightsError, match="batch_size") as caught:
+        train(Diverging(), data(), recipe(batch_size=7), path)
+    assert "changes" not in caught.value.hint
+    changed = recipe(changes=(TrainingChange(4, learning_rate=0.01),))
+    assert train(Diverging(), data(), changed, path) is not None
     path.unlink()
     assert train(Diverging(), data(), recipe(learning_rate=0.01), path) is not None
 

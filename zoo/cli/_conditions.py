@@ -122,7 +122,7 @@ def rows_of_table(path: Path, columns: Sequence[Column]) -> StoredCondition:
     from zoo.render import tables
 
     special = any(column.values or column.date or column.marks for column in columns)
-    table = table_in(path) if special else None
+    table = table_in(path, {column.name: column.date for column in columns}) if special else None
     if table is None or not {column.name for column in columns if not column.marks} <= set(table.header):
         return None
     cells = table.columns([column.name for column in columns if not column.values and not column.date])
@@ -321,8 +321,8 @@ def _labelled(condition: Condition, stored: StoredCondition) -> StoredCondition:
     return stored if stored is None or not labelled or not condition.plain else _as_texts(stored)
 
 
-def _as_texts(values: Array) -> Array:
-    return values.astype(str) if values.dtype.kind in "iu" else values
+def _as_texts(values: Any) -> Any:
+    return values.astype(str) if isinstance(values, np.ndarray) and values.dtype.kind in "iu" else values
 
 
 def _value(part: Part, text: str, option: str) -> ArrayLike:

@@ -147,7 +147,7 @@ def worded(facts: Facts) -> dict[str, Any]:
     """What gives conditions back in the words of the file that the model was trained on."""
     parts = () if facts.condition is None or facts.condition.plain else facts.condition.parts
     labels = {part.name: part.labels for part in parts if part.modality == "classes" and part.labels}
-    return {"part_labels": labels, "given": facts.condition_columns}
+    return {"part_labels": labels, "given_columns": facts.condition_columns}
 
 
 def _seed(request: Request, plan: Plan) -> int | None:

@@ -114,7 +114,8 @@ def command(
     A bundle is run by ONNX Runtime, and a model without one by PyTorch, unless --provider names what runs its bundle.
 
     With --card, the card.json of a run's folder gets the metrics, which bundles exported from then on state, and the
-    folder gets the page report.md with its pictures, which `zoo push` makes part of the Hub's model card.
+    folder gets the page report.md with its pictures, which `zoo push` makes part of the Hub's model card: with some of
+    the test data.
 
     \b
     zoo eval moons-nsf
@@ -145,8 +146,7 @@ def command(
                 f"{source.name} has samples of shape {list(opened_model.event_shape)}, and {dataset.name} has "
                 f"{list(dataset.event_shape)}"
             )
-        if opened_model.manifest.sample is None:
-            settings["samples"] = 0
+        settings["samples"] = 0 if opened_model.manifest.sample is None else settings["samples"]
         evaluation = Evaluation(
             model=opened_model,
             data=dataset,
@@ -162,10 +162,7 @@ def command(
             f"and {evaluation.samples:,} of its own"
         )
         tables = measure_all(app.registry, usable, evaluation, one=partial(_measured, app))
-        if report is not None:
-            _write_report(app, report, evaluation, tables, source)
-        if own_card is not None:
-            _write_card(app, own_card, evaluation, tables, source)
+        _write(app, report, own_card, evaluation, tables, source)
     if app.json:
         told = {"model": source.name, "data": dataset.name, "options": measured.options}
         app.emit({**told, "seed": evaluation.seed, "metrics": tables})
@@ -221,6 +218,21 @@ def _card_to_write(source: Source, data: str | None) -> ModelCard:
     return card
 
 
+def _write(
+    app: App,
+    report: Path | None,
+    card: ModelCard | None,
+    evaluation: Evaluation,
+    tables: Metrics,
+    source: Source,
+) -> None:
+    """The page, and the card, that were asked for."""
+    if report is not None:
+        _write_report(app, report, evaluation, tables, source)
+    if card is not None:
+        _write_card(app, card, evaluation, tables, source)
+
+
 def _write_report(app: App, path: Path, evaluation: Evaluation, tables: Metrics, source: Source) -> None:
     """The page of an evaluation, with the history of the training where the model's folder has it."""
     from zoo.files import atomic_folder, write_bytes, write_text
@@ -249,10 +261,11 @@ def _write_report(app: App, path: Path, evaluation: Evaluation, tables: Metrics,
 def _write_card(app: App, card: ModelCard, evaluation: Evaluation, tables: Metrics, source: Source) -> None:
     """Metrics into the card of a run, and its page beside it."""
     from zoo.files import write_text
-    from zoo.registry.cards import CARD_FILE, REPORT_FILE
+    from zoo.hub.readme import REPORT
+    from zoo.registry.cards import CARD_FILE
 
     assert card.folder is not None
-    _write_report(app, card.folder / REPORT_FILE, evaluation, tables, source)
+    _write_report(app, card.folder / REPORT, evaluation, tables, source)
     write_text(card.folder / CARD_FILE, replace(card, metrics={**card.metrics, **tables}).to_json())
     app.say(f"wrote {card.folder / CARD_FILE}")
 

@@ -13,8 +13,8 @@ from zoo.files import atomic_folder, copy_file, write_text
 from zoo.hub.addresses import HubAddress
 from zoo.hub.contents import FolderFiles, check, choose
 from zoo.hub.hugging_face import commit
-from zoo.hub.readme import README, readme
-from zoo.registry.cards import CARD_FILE, REPORT_FILE, ModelCard
+from zoo.hub.readme import README, REPORT, readme
+from zoo.registry.cards import CARD_FILE, ModelCard
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def stage(folder: Path, address: HubAddress, output: Path, *, card: bool = True)
 
 def _report(folder: Path, output: Path) -> str:
     """The page that `zoo eval --card` has written into a model's folder, whose pictures are copied; or nothing."""
-    page = folder / REPORT_FILE
+    page = folder / REPORT
     if not page.is_file():
         return ""
     pictures = Path(f"{page.stem}-pictures")

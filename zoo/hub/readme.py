@@ -16,6 +16,8 @@ from zoo.printable import printable
 from zoo.registry.cards import ModelCard
 
 README = "README.md"
+#: the page of `zoo eval --card` in a model's folder, with its pictures in a folder beside it
+REPORT = "report.md"
 #: the Hub's identifiers of licences that are those of SPDX in lower case; another is "other", with its name
 _LICENSES = {
     *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0"),

@@ -18,6 +18,8 @@ from zoo.reading.columns import STEPS, Described, described
 from zoo.reading.content import Cells, Rows, Samples
 from zoo.render.files import PART
 
+#: mapped arrays that take more bytes than this stay in their file
+IN_MEMORY = 1 << 28
 #: arrays of more columns than this are not looked at column by column
 _WIDEST = 4096
 #: numbers of a large array that are looked at at once, and the fewest rows
@@ -129,10 +131,13 @@ def _rounding(array: Array) -> tuple[float | None, tuple[str, ...]]:
 
 
 def _multiples(x: Array, grain: float) -> bool:
-    """Whether numbers that are not missing are the nearest of their type to multiples of a width."""
-    steps = np.round(x.astype(np.float64) / grain)
-    # beyond these, float32 cannot resolve them
-    return bool((((steps * grain).astype(x.dtype) == x) & (np.abs(steps) <= STEPS))[np.isfinite(steps)].all())
+    """Whether numbers that are not missing are multiples of a width, but for the last digits of their type."""
+    quotients = x.astype(np.float64) / grain
+    steps = np.round(quotients)
+    last = float(np.finfo(x.dtype).eps) if x.dtype.kind == "f" else 0.0
+    near = np.abs(quotients - steps) <= 4 * last * np.maximum(np.abs(steps), 1.0)
+    # beyond so many, float32 cannot resolve them
+    return bool((near & (np.abs(steps) <= STEPS))[np.isfinite(quotients)].all())
 
 
 def _common(columns: Sequence[Described]) -> tuple[float | None, tuple[str, ...]]:
@@ -305,7 +310,8 @@ def _numpy(value: Any, what: str) -> Array:
     try:
         if hasattr(value, "detach"):
             value = value.detach().cpu().numpy()
-        array: Array = np.asarray(value)
+        large = isinstance(value, np.memmap) and value.nbytes > IN_MEMORY
+        array: Array = value if large else np.asarray(value)
     except Exception as error:  # whatever NumPy or a library raises
         told = " ".join(str(error).split())[:200]
         raise DataError(f"{what} cannot be converted to an array: {told}") from error

@@ -37,7 +37,7 @@ def columns(n: int, extras: Extras) -> dict[str, Cells]:
     condition = extras.condition
     if condition is None:
         return {}
-    own = _own(condition, n, extras.given) if isinstance(extras.modality, Table) else None
+    own = _own(condition, n, extras.given_columns) if isinstance(extras.modality, Table) else None
     if own is not None:
         return own
     if isinstance(condition, Mapping):
@@ -66,22 +66,22 @@ def _words(classes: Array, labels: Sequence[str]) -> Cells:
     return [labels[int(value)] for value in classes] if labels else classes
 
 
-def _own(condition: Array | Mapping[str, Array], n: int, given: Sequence[Column]) -> dict[str, Cells] | None:
+def _own(condition: Array | Mapping[str, Array], n: int, own: Sequence[Column]) -> dict[str, Cells] | None:
     """The user's own columns, in the order in which they were given; None if the condition is not made of all of them.
 
     It is made as :func:`zoo.reading.building.condition_of` says: of classes alone or as parts, then of all numbers.
     """
-    classes = [column for column in given if column.values and not column.marks]
-    numbers = [column for column in given if column not in classes]
+    classes = [column for column in own if column.values and not column.marks]
+    numbers = [column for column in own if column not in classes]
     several = len(classes) + bool(numbers)
     parts = [_whole(values, n) for values in (condition.values() if isinstance(condition, Mapping) else [condition])]
-    if not given or len(parts) != several:
+    if not own or len(parts) != several:
         return None
     vector = parts.pop() if numbers else np.zeros((n, 0), np.float32)
     if vector.shape != (n, len(numbers)) or any(part.shape != (n,) for part in parts):
         return None
     cells: dict[str, Cells] = {}
-    for column in given:
+    for column in own:
         if column in classes:
             cells[column.name] = _words(parts[classes.index(column)], column.values)
         elif not column.marks:

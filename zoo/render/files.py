@@ -35,7 +35,7 @@ class Extras:
             by the names of parts; or None.
         labels: names of the classes, or of the numbers of a vector.
         part_labels: names of the classes of parts, by the names of these.
-        given: columns of the user's table that the condition was made of, in their order; or none.
+        given_columns: columns of the user's table that the condition was made of, in their order; or none.
         levels: number of values of discrete data; samples then lie in [0, levels).
         modality: the meaning of a sample's numbers, where its shape does not tell.
         value_range: (black, white) of a picture; None takes [0, levels - 1], or the samples' own range.
@@ -57,7 +57,7 @@ class Extras:
     length: Length | None = None
     about: Mapping[str, object] = field(default_factory=dict)
     part_labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    given: Sequence[Column] = ()
+    given_columns: Sequence[Column] = ()
 
 
 def named(condition: Array | Mapping[str, Array] | None, n: int) -> dict[str, Array]:

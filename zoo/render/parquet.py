@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.arrays import Array
+from zoo.dates import days, formatted
 from zoo.errors import DataError
 from zoo.modality import Table, Text
 from zoo.render import conditional, tables, text
@@ -63,7 +65,8 @@ def read(path: Path, event_shape: tuple[int, ...] | None = None, modality: Modal
     arrays = _conditions(conditions)
     others = {name: values for name, values in columns.items() if name not in conditions and name != "length"}
     if isinstance(modality, Table):
-        cells = {name: list(map(_cell, values)) for name, values in others.items()}
+        dates = {column.name: column.date for column in modality.columns}
+        cells = {name: [_cell(value, dates.get(name, "")) for value in values] for name, values in others.items()}
         return {"samples": tables.numbers(cells, modality, str(path)), **arrays}
     if isinstance(modality, Text) and "text" in others and event_shape is not None:
         return {"samples": text.numbers(list(others["text"]), modality, event_shape[0], str(path)), **arrays}
@@ -72,10 +75,16 @@ def read(path: Path, event_shape: tuple[int, ...] | None = None, modality: Modal
     return {"samples": _samples(others, event_shape, path), **arrays}
 
 
-def table(path: Path) -> Delimited:
-    """The columns of a file that have single values, as texts; what is missing is empty."""
+def table(path: Path, dates: Mapping[str, str] | None = None) -> Delimited:
+    """The columns of a file that have single values, as texts; what is missing is empty.
+
+    Args:
+        path: the file.
+        dates: how dates are written, by headings; others as ISO 8601 has them, with a blank before the time.
+    """
     columns = {name: values for name, values in decoded(path).items() if np.ndim(values[:1]) == 1}
-    cells = [list(map(_cell, values)) for values in columns.values()]
+    dates = dates or {}
+    cells = [[_cell(value, dates.get(name, "")) for value in values] for name, values in columns.items()]
     return Delimited(tuple(columns), [list(row) for row in zip(*cells, strict=True)], True, ",")
 
 
@@ -96,8 +105,14 @@ def _samples(columns: Mapping[str, Any], event_shape: tuple[int, ...], path: Pat
     return np.stack(list(columns.values()), axis=1).reshape(-1, *event_shape)
 
 
-def _cell(value: object) -> str:
-    """A cell as text, as of a .csv file."""
+def _cell(value: object, date: str = "") -> str:
+    """A cell as text, as of a .csv file; a date as it is written there."""
     if value is None:
         return ""
-    return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
+    if not isinstance(value, dt.date):
+        return str(value)
+    moment = value if isinstance(value, dt.datetime) else dt.datetime(value.year, value.month, value.day)
+    # those of several time zones are comparable in one
+    moment = moment if moment.tzinfo is None else moment.astimezone(dt.UTC).replace(tzinfo=None)
+    whole = moment.time() == dt.time()
+    return formatted(days(moment), date or ("%Y-%m-%d" if whole else "%Y-%m-%d %H:%M:%S"))

@@ -75,8 +75,12 @@ def read_condition(path: Path) -> Array:
     return condition[:, 0] if is_column else condition
 
 
-def table_in(path: Path) -> Delimited | None:
+def table_in(path: Path, dates: Mapping[str, str] | None = None) -> Delimited | None:
     """The rows of a .csv, .tsv or .parquet file as texts; None for another file, or if there is none.
+
+    Args:
+        path: the file.
+        dates: how dates are written that the file has as such, by headings.
 
     Raises:
         DataError: it cannot be read.
@@ -88,7 +92,7 @@ def table_in(path: Path) -> Delimited | None:
         return delimited.read(path)
     from zoo.render import parquet
 
-    return parquet.table(path)
+    return parquet.table(path, dates)
 
 
 def read_labelled(path: Path, labels: Sequence[str]) -> Array | None:
