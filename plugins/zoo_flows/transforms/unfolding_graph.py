@@ -173,7 +173,7 @@ class _AffineNodes(_Nodes):
     """The same for affine maps, whose inverse (z - t)·exp(-s) takes three nodes a component beside its products.
 
     The last layer's rows of t are turned, and their constants are those of z - t. Its rows of u are scaled, so that
-    softsign, which runtimes fuse with the product, gives s up to a factor: there u/(1 + \|u\|/ln L) is
+    softsign, which runtimes fuse with the product, gives s up to a factor: there u/(1 + \\|u\\|/ln L) is
     softsign(u/ln L)·ln L.
     """
 
