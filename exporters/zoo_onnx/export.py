@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from zoo import weights
 from zoo.bundle import GOLDEN, MANIFEST, MODEL_CARD, Bundle, Manifest, open_bundle
+from zoo.bundle.example import example_of, with_section
 from zoo.counts import StageProgress
 from zoo.errors import UsageError, ZooError
 from zoo.files import write_text
@@ -306,5 +307,8 @@ def update_card(folder: Path, card: ModelCard) -> None:
     """
     manifest = open_bundle(folder).manifest
     manifest = dataclasses.replace(manifest, model={**manifest.model, **stated(card)}, licenses=dict(card.license))
-    write_text(folder / MODEL_CARD, model_card(card, manifest))
+    text, example = model_card(card, manifest), example_of(Bundle(folder, manifest))
+    if manifest.condition is not None and example is not None:
+        text = with_section(text, manifest.condition, example)
+    write_text(folder / MODEL_CARD, text)
     write_text(folder / MANIFEST, with_files(manifest, folder).to_json())

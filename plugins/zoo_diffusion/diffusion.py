@@ -242,7 +242,7 @@ class Diffusion(SteppedModel):
         shown = network_input(self.prediction, noisy, alpha, sigma, self.data_std)
         output, where = self._parts(self._called(shown, time, condition), state.dtype)
         errors = (output - target(self.prediction, state, eps, alpha, sigma, self.data_std)).square()
-        loss = (self.objective.weights(self.prediction, alpha, sigma, self.data_std) * errors).mean()
+        loss = (self.objective.weights(self.prediction, self.path, alpha, sigma, self.data_std) * errors).mean()
         if where is None:
             return loss
         before = self._levels(np.maximum(t - 1.0 / variance.STEPS, self.path.t_min), x)

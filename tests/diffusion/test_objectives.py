@@ -8,14 +8,19 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from zoo.errors import ConfigError  # noqa: E402 - after the check for torch
+from zoo.likelihood import log_noise_ends  # noqa: E402
 from zoo.paths import path_from  # noqa: E402
 from zoo_diffusion import variance  # noqa: E402
 from zoo_diffusion.mlp import MLPDiffusion  # noqa: E402
-from zoo_diffusion.objectives import Objective  # noqa: E402
+from zoo_diffusion.objectives import TIMES, Objective  # noqa: E402
 from zoo_diffusion.prediction import denoised, slope  # noqa: E402
 
 PREDICTIONS = ("epsilon", "x0", "v", "velocity", "edm")
 ALPHA, SIGMA = (torch.tensor(a, dtype=torch.float64) for a in ([0.99, 0.7, 0.2], [0.141, 0.714, 0.98]))
+
+
+def levels(times, path="cosine-log-snr"):
+    return (torch.from_numpy(a) for a in path_from(path).alpha_sigma(np.array(times)))
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
@@ -29,7 +34,7 @@ class TestWeights:
     SNR = (ALPHA / SIGMA) ** 2
 
     def weights(self, prediction, **config):
-        return Objective(**config).weights(prediction, ALPHA, SIGMA, 0.5)
+        return Objective(**config).weights(prediction, path_from("cosine-log-snr"), ALPHA, SIGMA, 0.5)
 
     def test_min_snr_is_what_the_paper_says_for_each_prediction(self):
         clipped = self.SNR.clamp(max=5.0)
@@ -44,6 +49,16 @@ class TestWeights:
 
     def test_edm_weighs_its_own_prediction_evenly(self):
         torch.testing.assert_close(self.weights("edm", weighting="edm"), torch.ones_like(ALPHA))
+
+    def test_likelihood_with_times_by_importance_weighs_v_evenly(self):
+        weights = Objective(weighting="likelihood").weights(
+            "v", path_from("cosine-log-snr"), *levels([0.1, 0.5, 0.9]), 0.5
+        )
+        torch.testing.assert_close(weights, torch.full((3,), 0.5 * 13.0, dtype=torch.float64), rtol=1e-5, atol=0)
+
+    def test_likelihood_with_even_log_snrs_weighs_epsilon_evenly(self):
+        weights = self.weights("epsilon", weighting="likelihood", times="log-snr")
+        torch.testing.assert_close(weights, torch.full((3,), 0.5 * 26.0, dtype=torch.float64))
 
     def test_unless_said_otherwise_the_prediction_is_weighed_evenly(self):
         assert all((self.weights(prediction) == 1).all() for prediction in PREDICTIONS)
@@ -71,9 +86,64 @@ class TestTimes:
         alpha, sigma = path.alpha_sigma(self.draw(path=path, times="noise-level"))
         assert abs(np.median(np.log(sigma / alpha)) + 1.2) < 2e-3
 
+    def test_log_snrs_are_spread_evenly(self):
+        log_snrs = np.sort(self.PATH.log_snr(self.draw(times="log-snr")))
+        np.testing.assert_allclose(np.diff(log_snrs), 26 / 4000, rtol=1e-6)
+
+    def test_by_importance_there_is_little_near_noise(self):
+        log_snrs = np.sort(self.PATH.log_snr(self.draw(times="importance")))
+        np.testing.assert_allclose(np.diff(np.logaddexp(0.0, log_snrs)), 13 / 4000, rtol=1e-5)
+        assert 0.04 < (log_snrs < 0).mean() < 0.06  # ln 2 of 13
+
+    def test_a_path_to_pure_noise_ends_where_its_likelihood_does(self):
+        path = path_from("rectified-flow")
+        for times in ("log-snr", "importance"):
+            log_snrs = path.log_snr(self.draw(path=path, times=times))
+            assert log_snrs.max() <= path.log_snr(path.t_min) + 1e-9
+            assert log_snrs.min() >= -20 - 1e-6
+
     def test_a_batch_of_one_lies_within(self):
-        for times in ("uniform", "logit-normal", "noise-level"):
+        for times in TIMES:
             assert 0 <= self.draw(1, times=times)[0] <= 1
+
+
+LIKELIHOODS = [
+    ("v", "cosine-log-snr", None, None),
+    ("epsilon", "cosine-log-snr", "log-snr", None),
+    ("velocity", "rectified-flow", None, None),
+    ("edm", "edm", None, {"kind": "classes", "size": 3, "labels": [], "required": True}),
+]
+
+
+@pytest.mark.parametrize(("prediction", "path", "times", "condition"), LIKELIHOODS)
+def test_the_likelihood_weighted_loss_is_the_diffusion_term_of_the_bound(prediction, path, times, condition):
+    """Of the model's own bound, less its terms that do not depend on the network, per dimension of the state."""
+    torch.manual_seed(0)
+    objective = {"weighting": "likelihood", **({} if times is None else {"times": times})}
+    settings = {"path": path, "prediction": prediction, "shift": 1.0, "scale": 2.0, "condition": condition}
+    model = MLPDiffusion(event_shape=[2], hidden=16, objective=objective, **settings)
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)  # layers that begin with zeros
+    x = 1.0 + 1.5 * torch.randn(512, 2)
+    given = {} if condition is None else {"condition": torch.arange(512) % 3}
+
+    highest, lowest = (-2.0 * end for end in log_noise_ends(model.path))
+    steps, states = 1000, ((x.double() - 1.0) / 2.0).numpy()
+    alpha, sigma = (float(a) for a in model.path.alpha_sigma(model.path.time_at(lowest)))
+    share = sigma**2 / (alpha**2 + sigma**2)
+    prior = 0.5 * (alpha**2 * states**2 / (alpha**2 + sigma**2) + share - 1 - math.log(share)).sum(1)
+    reconstruction = math.log(2 * math.pi) + 1 - highest  # of two dimensions
+    bound = model.elbo(x, steps=steps, terms=steps, **given).double().numpy() + 2 * math.log(2.0)
+    # a term of the chain is the integrand at its end times e^h - 1, h the step of the log-SNR
+    h = (highest - lowest) / steps
+    expected = (-bound - prior - reconstruction) / 2 * h / math.expm1(h)
+
+    many = {name: value.repeat(8) for name, value in given.items()}
+    with torch.no_grad():
+        losses = np.array([float(model.loss(x.repeat(8, 1), **many)) for _ in range(40)])
+    error = math.hypot(losses.std(ddof=1) / math.sqrt(40), 1e-3 * expected.mean())
+    assert abs(losses.mean() - expected.mean()) < 3 * error
+    assert error < 0.01 * expected.mean()
 
 
 def test_optimal_transport_pairs_what_is_near():
@@ -168,6 +238,9 @@ class TestLearnedVariance:
         ({"gamma": 5.0}, "gamma applies to"),
         ({"weighting": "min-snr", "gamma": 0.0}, "above 0"),
         ({"mean": 1.0}, "uniform times have no mean"),
+        ({"times": "log-snr", "std": 1.0}, "log-snr times have no mean"),
+        ({"weighting": "likelihood", "times": "uniform"}, "takes times log-snr or importance, not uniform"),
+        ({"weighting": "likelihood", "coupling": "optimal-transport"}, "independent of the data"),
         ({"times": "logit-normal", "std": -1.0}, "std must be above 0"),
         ({"wheighting": "p2"}, "an objective has no wheighting"),
         ("min-snr", "an objective is a table"),

@@ -16,6 +16,7 @@ from zoo.likelihood.ode import (
     evaluations,
     log_density,
     log_density_with_errors,
+    log_noise_ends,
     student_t,
 )
 
@@ -32,5 +33,6 @@ __all__ = [
     "evaluations",
     "log_density",
     "log_density_with_errors",
+    "log_noise_ends",
     "student_t",
 ]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from zoo import noise
 from zoo.arrays import Array, Float64Array
 from zoo.errors import UsageError
-from zoo.likelihood import LOG_NOISE_MAX
+from zoo.likelihood import log_noise_ends
 from zoo.paths import GaussianPath
 
 #: (x_t float32 [n, *event], time, α, σ) -> D [n, *event]
@@ -63,7 +63,7 @@ def variational_bound(
         )
     n, event = len(state), state.shape[1:]
     dims = math.prod(event)
-    highest, lowest = (max(float(path.log_snr(t)), -2.0 * LOG_NOISE_MAX) for t in (path.t_min, 1.0))
+    highest, lowest = (-2.0 * log_noise for log_noise in log_noise_ends(path))
     grid = np.linspace(highest, lowest, steps + 1)
     # the KL divergence at the end, against the prior of the ODE's likelihood
     alpha, sigma = (float(a) for a in path.alpha_sigma(path.time_at(lowest)))

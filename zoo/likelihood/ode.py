@@ -167,7 +167,7 @@ def log_density_with_errors(
     coarse, fine = (_of_probes(exact, state, path, seed, n, probes, first) for n in (steps, 2 * steps))
     each = np.array([solved.density for solved in fine])
     value = each.mean(0)
-    h = np.subtract(*_log_noise_ends(path)[::-1]) / steps
+    h = np.subtract(*log_noise_ends(path)[::-1]) / steps
     by_steps = (1.0 + h**2) * np.abs(value - np.mean([solved.density for solved in coarse], axis=0))
     numerical = by_steps + np.mean([solved.ends + solved.rounding for solved in fine], axis=0)
     if probes == EXACT:
@@ -265,7 +265,7 @@ def _integrated(
 ) -> _Solved:
     """Integrates with the trace summed over probes; generic over arrays and tensors, with errors only for arrays."""
     n, dims = len(state), math.prod(state.shape[1:])
-    start, end = _log_noise_ends(path)
+    start, end = log_noise_ends(path)
 
     def slope(s: float, y: Any) -> tuple[Any, Any]:
         t = path.time_at(-2.0 * s).clip(0.0, 1.0)
@@ -305,8 +305,8 @@ def _integrated(
     return _Solved(prior - change - dims * math.log(alpha0), ends, rounding)
 
 
-def _log_noise_ends(path: GaussianPath) -> tuple[float, float]:
-    """ln(σ/α) where the ODE begins, at data, and where it ends."""
+def log_noise_ends(path: GaussianPath) -> tuple[float, float]:
+    """ln(σ/α) at the two ends of a likelihood, towards data and towards noise."""
     start, end = (min(-0.5 * float(path.log_snr(t)), LOG_NOISE_MAX) for t in (path.t_min, 1.0))
     return start, end
 

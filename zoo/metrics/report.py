@@ -1,6 +1,6 @@
-"""One HTML page of an evaluation: metrics, samples beside data, marginals, likelihoods and the history of the training.
+"""A page of an evaluation: metrics, samples beside data, marginals, likelihoods and the history of the training.
 
-Pictures are inside the page, which needs nothing else.
+In HTML it is one file with the pictures inside; in Markdown, as model cards are, a text with pictures beside it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from zoo.metrics.posterior import Ranks, predictions, ranks, tarp_shares
 from zoo.metrics.rows import as_written, compared
 from zoo.metrics.two_sample import energy_distance
 from zoo.modality import Column, Table, Text
+from zoo.printable import printable
 from zoo.render import tables as written_tables
 from zoo.render.files import Extras, content
 from zoo.render.text import texts
@@ -56,6 +59,42 @@ none; width: 44em } }
 """
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A PNG file, and what it shows; whether it is a chart, on white, or a picture of samples."""
+
+    png: bytes
+    shows: str
+    chart: bool = True
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Texts, one a line."""
+
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Rows of a table under their headings."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Samples and test data beside each other."""
+
+    drawn: Picture | Lines | Cells
+    real: Picture | Lines | Cells
+
+
+Block = Picture | Lines | Cells | Beside
+Sections = Sequence[tuple[str, Sequence[Block]]]
+
+
 def page(
     evaluation: Evaluation,
     metrics: Metrics,
@@ -64,7 +103,7 @@ def page(
     facts: Mapping[str, object],
     history: Sequence[Mapping[str, float]] = (),
 ) -> str:
-    """The page.
+    """The page in HTML.
 
     Args:
         evaluation: what was measured.
@@ -73,17 +112,11 @@ def page(
         facts: what is said of model and data, by name.
         history: lines of the training's log (:mod:`zoo.training.log`), or none.
     """
-    sections = [
-        ("Metrics", _metrics(metrics)),
-        ("Samples", _samples(evaluation)),
-        ("Marginals", _marginals(evaluation)),
-        ("Likelihood", _likelihoods(evaluation)),
-        ("Calibration", _calibration(evaluation, metrics)),
-        ("Posterior predictive", _predictive(evaluation)),
-        ("Quality by steps", _by_steps(evaluation)),
-        ("Training", _training(history)),
+    sections = [("Metrics", _metrics(metrics))] if metrics else []
+    sections += [
+        (title, "".join(map(_in_html, blocks))) for title, blocks in _sections(evaluation, metrics, history) if blocks
     ]
-    body = "".join(f"<h2>{title}</h2>\n{text}\n" for title, text in sections if text)
+    body = "".join(f"<h2>{title}</h2>\n{text}\n" for title, text in sections)
     told = "".join(f"<tr><th>{_said(key)}</th><td>{_said(value)}</td></tr>\n" for key, value in facts.items())
     return (
         f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><meta name="viewport" '
@@ -92,65 +125,148 @@ def page(
     )
 
 
+def markdown(
+    evaluation: Evaluation,
+    metrics: Metrics,
+    *,
+    name: str,
+    facts: Mapping[str, object],
+    history: Sequence[Mapping[str, float]] = (),
+    pictures: str,
+) -> tuple[str, dict[str, bytes]]:
+    """The page in Markdown, and its pictures by their names; arguments as of :func:`page`.
+
+    Args:
+        pictures: the folder of the pictures, from where the page is.
+    """
+    files: dict[str, bytes] = {}
+
+    def put(picture: Picture) -> str:
+        number = f"{len(files) + 1:02d}-{re.sub(r'[^a-z]+', '-', picture.shows)}.png"
+        files[number] = picture.png
+        return f"![{picture.shows}]({pictures}/{number})"
+
+    told = [(_plain(key), _plain(value)) for key, value in facts.items()]
+    parts = [f"# {_plain(name)}", _piped(("", ""), told), *(["## Metrics", _table_of(metrics)] if metrics else [])]
+    for title, blocks in _sections(evaluation, metrics, history):
+        parts += [f"## {title}", *(_in_markdown(block, put) for block in blocks)] if blocks else []
+    return "\n\n".join(parts) + "\n", files
+
+
+def _sections(evaluation: Evaluation, metrics: Metrics, history: Sequence[Mapping[str, float]]) -> Sections:
+    """What follows the metrics, by titles; nothing of what there is not."""
+    return [
+        ("Samples", _samples(evaluation)),
+        ("Marginals", _marginals(evaluation)),
+        ("Likelihood", _likelihoods(evaluation)),
+        ("Calibration", _calibration(evaluation, metrics)),
+        ("Posterior predictive", _predictive(evaluation)),
+        ("Quality by steps", _by_steps(evaluation)),
+        ("Training", _training(history)),
+    ]
+
+
 def _said(value: object) -> str:
     return html.escape(str(value))
 
 
+def _in_html(block: Block) -> str:
+    if isinstance(block, Beside):
+        drawn, real = _in_html(block.drawn), _in_html(block.real)
+        return f'<div class="two"><div><h3>samples</h3>{drawn}</div><div><h3>test data</h3>{real}</div></div>'
+    if isinstance(block, Lines):
+        return "<br>".join(map(_said, block.lines))
+    if isinstance(block, Cells):
+        head = "".join(f"<th>{_said(heading)}</th>" for heading in block.headings)
+        cells = ["".join(f"<td>{_said(cell)}</td>" for cell in row) for row in block.rows]
+        return f"<table class='rows'><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
+    source = f"data:image/png;base64,{base64.b64encode(block.png).decode()}"
+    chosen = ' class="chart"' if block.chart else ""
+    image = f'<img alt="{_said(block.shows)}"{chosen} src="{source}">'
+    return f'<div class="wide">{image}</div>' if block.chart else image
+
+
+def _in_markdown(block: Block, put: Callable[[Picture], str]) -> str:
+    if isinstance(block, Beside):
+        drawn, real = _in_markdown(block.drawn, put), _in_markdown(block.real, put)
+        return f"### samples\n\n{drawn}\n\n### test data\n\n{real}"
+    if isinstance(block, Lines):
+        return "\n".join(f"- {_plain(line)}" for line in block.lines)
+    if isinstance(block, Cells):
+        return _piped(block.headings, [[_plain(cell) for cell in row] for row in block.rows])
+    return put(block)
+
+
+def _plain(value: object) -> str:
+    """A value on one line of Markdown, without marks that begin something else."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", printable(" ".join(str(value).split())))
+
+
+def _piped(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [[_plain(heading) for heading in head], ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _told(table: Mapping[str, Any]) -> tuple[list[str], str]:
+    """The numbers of a metric, and what is said of it."""
+    shown = ("value", "standard_error", "of_training_data", "unit", "samples", "of")
+    error = f" ± {table['standard_error']}" if "standard_error" in table else ""
+    others = [f"{key.replace('_', ' ')} {in_words(value)}" for key, value in table.items() if key not in shown]
+    told = "; ".join([*([str(table["of"])] if "of" in table else []), *others])
+    numbers = [
+        f"{table['value']}{error} {table.get('unit', '')}".rstrip(),
+        str(table.get("of_training_data", "")),
+        str(table.get("samples", "")),
+    ]
+    return numbers, told
+
+
 def _metrics(metrics: Metrics) -> str:
     """A row of numbers for each metric, and one that says what it is."""
-    shown = ("value", "standard_error", "of_training_data", "unit", "samples", "of")
     rows = []
     for name, table in metrics.items():
-        error = f" ± {table['standard_error']}" if "standard_error" in table else ""
-        others = [f"{key.replace('_', ' ')} {in_words(value)}" for key, value in table.items() if key not in shown]
-        told = "; ".join([*([str(table["of"])] if "of" in table else []), *others])
-        cells = [
-            f"{table['value']}{error} {table.get('unit', '')}".rstrip(),
-            table.get("of_training_data", ""),
-            table.get("samples", ""),
-        ]
+        cells, told = _told(table)
         numbers = "".join(f'<td class="n">{_said(cell)}</td>' for cell in cells)
         rows.append(f"<tr><th>{_said(name)}</th>{numbers}</tr>")
         rows.append(f'<tr><td class="of" colspan="4"><small>{_said(told)}</small></td></tr>')
     heads = "".join(f'<th class="n">{head}</th>' for head in ("value", "training data", "samples"))
-    table_of = f'<table class="metrics"><tr><th></th>{heads}</tr>{"".join(rows)}</table>'
-    return f'<div class="wide">{table_of}</div>' if rows else ""
+    return f'<div class="wide"><table class="metrics"><tr><th></th>{heads}</tr>{"".join(rows)}</table></div>'
+
+
+def _table_of(metrics: Metrics) -> str:
+    """The same in Markdown."""
+    rows = [
+        [_plain(name), *map(_plain, cells), _plain(told)]
+        for name, (cells, told) in ((name, _told(table)) for name, table in metrics.items())
+    ]
+    return _piped(("", "value", "training data", "samples", "of"), rows)
 
 
 # -- samples beside data ----------------------------------------------------------------------------------------------
 
 
-def _samples(evaluation: Evaluation) -> str:
+def _samples(evaluation: Evaluation) -> list[Block]:
     """Some samples and as many test data, as what they are: texts, rows, pictures or points."""
     data, drawn = evaluation.data, evaluation.drawn
     if drawn is None:
-        return ""
+        return []
     modality = data.modality
     mine, real = drawn.x, np.asarray(data.test.x[:_SHOWN])
     if isinstance(modality, Text):
-        return _beside(*("<br>".join(map(_said, texts(x[:_SHOWN], modality))) for x in (mine, real)))
+        return [Beside(*(Lines(texts(x[:_SHOWN], modality)) for x in (mine, real)))]
     if isinstance(modality, Table):
-        return _beside(*(_rows(x[:_ROWS], modality) for x in (mine, real))) + _pairs(evaluation)
+        cells = [Cells(*written_tables.texts(x[:_ROWS], modality)) for x in (mine, real)]
+        return [Beside(*cells), *_pairs(evaluation)]
     if len(data.event_shape) == 1:
         return _pairs(evaluation)
     both = [(mine[:_SHOWN], drawn.condition), (real, data.test.condition_at(slice(_SHOWN)))]
     pictures = [_picture(evaluation, x, condition) for x, condition in both]
-    return _beside(*pictures) if all(pictures) else ""
+    first, second = pictures
+    return [] if first is None or second is None else [Beside(first, second)]
 
 
-def _beside(drawn: str, real: str) -> str:
-    return f'<div class="two"><div><h3>samples</h3>{drawn}</div><div><h3>test data</h3>{real}</div></div>'
-
-
-def _rows(x: Array, table: Table) -> str:
-    headings, rows = written_tables.texts(x, table)
-    head = "".join(f"<th>{_said(heading)}</th>" for heading in headings)
-    cells = ["".join(f"<td>{_said(cell)}</td>" for cell in row) for row in rows]
-    return f"<table class='rows'><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
-
-
-def _picture(evaluation: Evaluation, x: Array, condition: StoredCondition) -> str:
-    """A picture of images or recordings; empty for samples that cannot be drawn."""
+def _picture(evaluation: Evaluation, x: Array, condition: StoredCondition) -> Picture | None:
+    """A picture of images or recordings; None for samples that cannot be drawn."""
     data = evaluation.data
     classes = condition if isinstance(condition, np.ndarray) and condition.ndim == 1 else None
     extras = Extras(
@@ -161,19 +277,19 @@ def _picture(evaluation: Evaluation, x: Array, condition: StoredCondition) -> st
         length=evaluation.model.manifest.length,
     )
     try:
-        return _image(content(np.asarray(x, np.float32), "samples.png", extras), "samples")
+        return Picture(content(np.asarray(x, np.float32), "samples.png", extras), "samples", chart=False)
     except ZooError:
-        return ""
+        return None
 
 
-def _pairs(evaluation: Evaluation) -> str:
+def _pairs(evaluation: Evaluation) -> list[Block]:
     """Scatter plots of every two of the first columns of numbers."""
     drawn, real, columns = _compared(evaluation)
     chosen = [i for i, column in enumerate(columns) if not column.values][:_PAIRED]
     drawn, real, columns = drawn[:, chosen], real[:, chosen], [columns[i] for i in chosen]
     count = len(columns)
     if not count >= 2:
-        return ""
+        return []
     # as many of both, so that neither hides the other
     fewest = min(len(drawn), len(real))
     drawn, real, size = drawn[:fewest], real[:fewest], 4 if fewest < 200 else 2
@@ -213,11 +329,11 @@ def _compared(evaluation: Evaluation) -> tuple[NDArray[np.float64], NDArray[np.f
     return rows[0], rows[1], [Column(f"x{i}") for i in range(rows[0].shape[1])]
 
 
-def _marginals(evaluation: Evaluation) -> str:
+def _marginals(evaluation: Evaluation) -> list[Block]:
     """Histograms of every column; of pictures and recordings, one of all their numbers."""
     data = evaluation.data
     if evaluation.drawn is None or isinstance(data.modality, Text):
-        return ""
+        return []
     drawn, real, columns = _compared(evaluation)
     if len(data.event_shape) > 1 or len(columns) > _COLUMNS:
         drawn, real, columns = drawn.reshape(-1, 1), real.reshape(-1, 1), [Column("all numbers")]
@@ -268,11 +384,11 @@ def _heading(column: Column) -> str:
     return name.replace("$", r"\$")
 
 
-def _likelihoods(evaluation: Evaluation) -> str:
+def _likelihoods(evaluation: Evaluation) -> list[Block]:
     """Histograms of the log-densities of test data, samples, and other data where there are some."""
     manifest, drawn = evaluation.model.manifest, evaluation.drawn
     if manifest.density == "none":
-        return ""
+        return []
     sets = [("test data", evaluation.density.value, _DATA)]
     if drawn is not None and not evaluation.integrates and not evaluation.data.levels:
         own = evaluation.model.log_prob(drawn.x, condition=drawn.condition, seed=evaluation.seed)
@@ -282,7 +398,7 @@ def _likelihoods(evaluation: Evaluation) -> str:
     sets = [(label, x[np.isfinite(x)], colour) for label, x, colour in sets]
     every = np.concatenate([x for _, x, _ in sets])
     if not len(every):
-        return ""
+        return []
     low, high = (float(v) for v in np.quantile(every, [0.005, 0.995]))
     bins = np.linspace(low, high if high > low else low + 1.0, 51)
     figure = _figure(8, 3)
@@ -295,11 +411,11 @@ def _likelihoods(evaluation: Evaluation) -> str:
     return _chart(figure, "histograms of log-densities")
 
 
-def _calibration(evaluation: Evaluation, metrics: Metrics) -> str:
+def _calibration(evaluation: Evaluation, metrics: Metrics) -> list[Block]:
     """The distribution functions of ranks, where they were measured."""
     ranked = ranks(evaluation) if "sbc" in metrics else None
     if ranked is None:
-        return ""
+        return []
     figure = _figure(8, 3.5)
     draw_ranks(figure.subplots(), ranked, tarp_shares(evaluation, ranked) if "tarp" in metrics else None)
     return _chart(figure, "distribution functions of ranks")
@@ -326,11 +442,11 @@ def draw_ranks(axis: Axes, ranked: Ranks, together: NDArray[np.float64] | None =
     axis.legend(fontsize=7, ncols=2)
 
 
-def _predictive(evaluation: Evaluation) -> str:
+def _predictive(evaluation: Evaluation) -> list[Block]:
     """What a simulator makes of the posteriors of some test rows: 50% and 95% of it, beside what was observed."""
     predicted = predictions(evaluation)
     if predicted is None:
-        return ""
+        return []
     rows, columns = min(len(predicted.observed), _ROWS), min(len(predicted.names), _COLUMNS)
     # in units of all that was observed, so that numbers of different units stand beside each other
     center, scale = predicted.observed.mean(0), predicted.observed.std(0)
@@ -351,11 +467,11 @@ def _predictive(evaluation: Evaluation) -> str:
     return _chart(figure, "simulations from posteriors beside what was observed")
 
 
-def _by_steps(evaluation: Evaluation) -> str:
+def _by_steps(evaluation: Evaluation) -> list[Block]:
     """How far samples in few and many steps are from test data, of a model whose samples take steps."""
     program = evaluation.model.manifest.sample
     if evaluation.drawn is None or program is None or not program.stepped:
-        return ""
+        return []
     count = min(len(evaluation.drawn.x), _STEPPED)
     points, floor = [], float("nan")
     for steps in _STEPS:
@@ -364,11 +480,11 @@ def _by_steps(evaluation: Evaluation) -> str:
         except UsageError:  # a sampler may need more of them
             continue
         if rows is None:
-            return ""
+            return []
         points.append((steps, energy_distance(rows.drawn, rows.held_out)))
         floor = energy_distance(rows.training, rows.held_out)
     if not points:
-        return ""
+        return []
     figure = _figure(8, 3)
     axis = figure.subplots()
     axis.plot(*zip(*points, strict=True), "o-", color=_DRAWN, label=f"{count:,} samples")
@@ -381,10 +497,10 @@ def _by_steps(evaluation: Evaluation) -> str:
     return _chart(figure, "distance from test data by steps")
 
 
-def _training(history: Sequence[Mapping[str, float]]) -> str:
+def _training(history: Sequence[Mapping[str, float]]) -> list[Block]:
     """Loss and validation loss by step."""
     if not history:
-        return ""
+        return []
     figure = _figure(8, 3)
     axis = figure.subplots()
     for name, style in (
@@ -415,10 +531,5 @@ def _png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _chart(figure: Figure, alt: str) -> str:
-    image = _image(_png(figure), alt).replace(" src=", ' class="chart" src=', 1)
-    return f'<div class="wide">{image}</div>'
-
-
-def _image(picture: bytes, alt: str) -> str:
-    return f'<img alt="{_said(alt)}" src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
+def _chart(figure: Figure, shows: str) -> list[Block]:
+    return [Picture(_png(figure), shows)]

@@ -23,6 +23,8 @@ from zoo.lengths import Length
 from zoo.printable import shortened
 
 CARD_FILE = "card.json"
+#: the page of what was measured, with its pictures in a folder beside it
+REPORT_FILE = "report.md"
 CARD_FORMAT = 1
 _MAX_CARD_BYTES = 4 << 20
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from zoo.arrays import Array
 from zoo.bundle import Bundle
+from zoo.bundle.example import example_of
 from zoo.conditions import ConditionLike
 from zoo.counts import Progress, ticker
 from zoo.errors import UsageError
@@ -69,6 +70,17 @@ class BundledModel:
     def noise_shape(self) -> tuple[int, ...]:
         """Shape of the noise of one sample, for ``sample(noise=...)``."""
         return self.opened.noise_shape
+
+    @property
+    def example(self) -> ConditionLike:
+        """A condition to begin with, as :meth:`sample` takes it; None if the bundle has no example.
+
+        Raises:
+            BundleError: the example is damaged, or does not fit the model.
+        """
+        parts = example_of(self.bundle)
+        plain = parts is not None and self.condition is not None and self.condition.plain
+        return next(iter(parts.values())) if parts is not None and plain else parts
 
     @property
     def provider(self) -> str:
