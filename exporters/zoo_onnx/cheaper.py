@@ -196,7 +196,8 @@ def _resized(graph: ir.Graph, node: ir.Node, x: ir.Value, down: int, across: int
 def _known_sizes(node: ir.Node) -> Array | None:
     """The shape that a reshape makes, with -1 for the one size that is not known; None if it is written so already."""
     shape = node.outputs[0].shape
-    if shape is None or ir.convenience.get_const_tensor(node.inputs[1]) is not None:
+    target = node.inputs[1]
+    if shape is None or target is None or ir.convenience.get_const_tensor(target) is not None:
         return None
     sizes = [size if isinstance(size, int) else -1 for size in shape]
     return np.array(sizes, np.int64) if sizes.count(-1) == 1 and 0 not in sizes else None
