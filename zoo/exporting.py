@@ -14,6 +14,7 @@ from zoo.conditions import ConditionLike
 from zoo.counts import StageProgress
 from zoo.errors import OutputError, UsageError
 from zoo.files import atomic_folder, check_free, copy_file
+from zoo.lazy import seldom_collected
 from zoo.registry import Registry, installed
 from zoo.registry.cards import ModelCard
 
@@ -69,7 +70,8 @@ def export(
     registry = registry or installed()
     check_free(folder, replace=force)
     exporter = registry.exporter(target)
-    write = registry.load_entry(exporter)
+    with seldom_collected():
+        write = registry.load_entry(exporter)
     card = card or card_of(model, folder.name)
     if not exporter.packs:
         if example is not None and target != BUNDLES:

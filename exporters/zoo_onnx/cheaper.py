@@ -77,24 +77,24 @@ def _soft_limit(node: ir.Node) -> tuple[ir.Value, Array | None, float] | None:
     """x, k and the sign s, if a quotient is s·x / (1 + |x|·k); k is None for 1."""
     x, denominator = node.inputs
     added, taken = _producer(denominator, "Add"), _producer(denominator, "Sub")
-    if added is not None:
-        terms = [each for each in added.inputs if _number(each) != 1.0]
-        sign = 1.0
-    elif taken is not None and _number(taken.inputs[0]) == -1.0:
-        terms, sign = [taken.inputs[1]], -1.0
-    else:
+    sum = added or taken
+    if x is None or sum is None:
         return None
-    if len(terms) != 1 or x is None:
+    one, term = sum.inputs if taken is not None or _number(sum.inputs[0]) is not None else sum.inputs[::-1]
+    sign = _number(one)
+    if sign not in (1.0, -1.0):
         return None
+    towards = sign if taken is None else -sign
     for operator in ("Mul", "Div"):
-        scaled = _producer(terms[0], operator)
+        scaled = _producer(term, operator)
         if scaled is None:
             continue
         for absolute, factor in (scaled.inputs, scaled.inputs[::-1])[: 2 if operator == "Mul" else 1]:
             k = None if factor is None else ir.convenience.get_const_tensor(factor)
-            if k is not None and _is_absolute(absolute, x) and (k.numpy() > 0).all():
-                return x, k.numpy() if operator == "Mul" else 1.0 / k.numpy(), sign
-    return (x, None, sign) if _is_absolute(terms[0], x) else None
+            if k is not None and _is_absolute(absolute, x) and (towards * k.numpy() > 0).all():
+                size = np.abs(k.numpy())
+                return x, size if operator == "Mul" else np.asarray(1.0 / size, size.dtype), sign
+    return (x, None, sign) if towards > 0 and _is_absolute(term, x) else None
 
 
 def _is_absolute(value: ir.Value | None, x: ir.Value) -> bool:
@@ -196,7 +196,8 @@ def _resized(graph: ir.Graph, node: ir.Node, x: ir.Value, down: int, across: int
 def _known_sizes(node: ir.Node) -> Array | None:
     """The shape that a reshape makes, with -1 for the one size that is not known; None if it is written so already."""
     shape = node.outputs[0].shape
-    if shape is None or ir.convenience.get_const_tensor(node.inputs[1]) is not None:
+    target = node.inputs[1]
+    if shape is None or target is None or ir.convenience.get_const_tensor(target) is not None:
         return None
     sizes = [size if isinstance(size, int) else -1 for size in shape]
     return np.array(sizes, np.int64) if sizes.count(-1) == 1 and 0 not in sizes else None

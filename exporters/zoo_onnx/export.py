@@ -16,6 +16,7 @@ from zoo.bundle.example import example_of, with_section
 from zoo.counts import StageProgress
 from zoo.errors import UsageError, ZooError
 from zoo.files import write_text
+from zoo.lazy import seldom_collected
 from zoo.models.interface import GenerativeModel
 from zoo.programs import Graph
 from zoo.registry.cards import ModelCard
@@ -33,7 +34,6 @@ from zoo_onnx.precision.lower import lowered
 from zoo_onnx.precision.quality import compared, measure
 from zoo_onnx.precision.storage import store
 from zoo_onnx.proof import Proof
-from zoo_onnx.quiet import seldom_collected
 from zoo_onnx.shared import Networks
 from zoo_onnx.trace import trace
 

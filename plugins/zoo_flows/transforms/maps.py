@@ -87,21 +87,21 @@ class AffineMap(Map):
     @override
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         shift, u = parameters.chunk(2)
-        minus_log_slope = self._limited(u)
-        return x * torch.exp(-minus_log_slope) + shift, -minus_log_slope.expand_as(x)
+        log_slope = self._limited(u, 1.0)
+        return x * torch.exp(log_slope) + shift, log_slope.expand_as(x)
 
     @override
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
         shift, u = parameters.chunk(2)
-        return (z - shift) * torch.exp(self._limited(u))
+        return (z - shift) * torch.exp(self._limited(u, -1.0))
 
     @override
     def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        return self.inverse(z, parameters), self._limited(torch.split(parameters, 1)[1]).expand_as(z)
+        return self.inverse(z, parameters), self._limited(torch.split(parameters, 1)[1], -1.0).expand_as(z)
 
-    def _limited(self, u: Tensor) -> Tensor:
-        """-s, the logarithm of the inverse's slope: in as few operations as there are, since d steps in a row do it."""
-        return u / torch.rsub(u.abs(), -1.0, alpha=1.0 / math.log(self.largest))
+    def _limited(self, u: Tensor, sign: float) -> Tensor:
+        """The logarithm s of the slope, or -s: in as few operations as there are, since d steps in a row do it."""
+        return u / torch.rsub(u.abs(), sign, alpha=-sign / math.log(self.largest))
 
 
 @dataclass(frozen=True)

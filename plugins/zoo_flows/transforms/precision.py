@@ -45,7 +45,8 @@ def lowered_conditioners(device: torch.device) -> Iterator[None]:
 
 def at_least_single(dtype: torch.dtype) -> torch.dtype:
     """``dtype``, or float32 for those of 16 bits: in which torch does linear algebra, and roots are found."""
-    return torch.promote_types(dtype, torch.float32)
+    # not by torch.promote_types, which is traced as an operator, and costs a trace its shortcuts
+    return dtype if torch.finfo(dtype).bits >= 32 else torch.float32
 
 
 def conditioned(network: nn.Module, read: Tensor, context: Tensor | None) -> Tensor:
