@@ -59,9 +59,9 @@ VERDICT = {
     "emoji-text-consistency": "What emoji-text draws, as well judged, in one step or two where that takes thirty, of "
     "two evaluations each. Outlines are rougher, and its weaknesses are those of its teacher.",
     "emoji-restyle": "Of what it draws of held-out emoji a judge, who has seen them all, names 85% rightly, of Noto's "
-    "pictures of them 99.5%, and errors are 55.1 levels where those of Noto's pictures are 65.6. Flags, faces and plants "
-    "become Twemoji's; fine parts melt, plain areas are grainy, and colours that Twemoji chose otherwise cannot be "
-    "known. It has learned some pictures by heart: its validation loss rises after 7,000 steps, while samples still "
+    "pictures of them 99.5%, and errors are 55.1 levels where those of Noto's pictures are 65.6. Flags, faces and "
+    "plants become Twemoji's; fine parts melt, plain areas are grainy, and colours that Twemoji chose otherwise cannot "
+    "be known. It has learned some pictures by heart: its validation loss rises after 7,000 steps, while samples still "
     "become crisper. The rows: 14 held-out emoji as Noto has them, a sample of each, and Twemoji's.",
     "emoji-upscale": "Edges where a bicubic filter has a blur, and a smaller error than that: 17.1 levels for 22.4. "
     "Plain areas come out grainy, and what 16 pixels do not show, such as eyes or a star, is guessed badly. The "

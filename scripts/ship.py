@@ -4,6 +4,10 @@
     python scripts/ship.py runs/mnist-unet
     python scripts/ship.py runs/slcp-posterior --samples 10000    # as many as the benchmark compares; needs sbibm
 
+A model with a condition gets an example of one, which its page begins with, and keeps it when it is shipped again::
+
+    python scripts/ship.py runs/emoji-text --example prompt='smiling face with sunglasses' --example style=noto
+
 A model that is shipped already is exported again, when exporting has changed, and keeps its metrics::
 
     python scripts/ship.py plugins/zoo_models/mnist-unet --again
@@ -24,12 +28,14 @@ import click
 import model_page
 
 from zoo import bundle, runtime
+from zoo.cli.export import example_from
 from zoo.data import Dataset
 from zoo.exporting import export
 from zoo.files import sha256, write_text
 from zoo.metrics.evaluation import Evaluation, measure_all
 from zoo.modality import Table
 from zoo.models import building
+from zoo.models.sources import resolve
 from zoo.registry import Registry
 from zoo.registry.cards import CARD_FILE, ModelCard, WeightsFile
 from zoo.training.data import load_data
@@ -46,19 +52,21 @@ OF_DATA = ("reference-posterior", "maze")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--samples", default=1000, show_default=True, help="Samples that the classifier looks at.")
 @click.option("--scored", default=256, show_default=True, help="Test samples that a diffusion is scored on.")
+@click.option("--example", multiple=True, metavar="NAME=VALUE", help="As for `zoo export` [the one that it has].")
 @click.option("--again", is_flag=True, help="Keep the metrics on the card: the model is the same, its graphs are not.")
-def main(folder: Path, samples: int, scored: int, again: bool) -> None:
+def main(folder: Path, samples: int, scored: int, again: bool, example: tuple[str, ...]) -> None:
     """Measure, export and shelve the model in FOLDER."""
-    ship(folder, samples=samples, scored=scored, again=again)
+    ship(folder, samples=samples, scored=scored, again=again, example=example)
     model_page.write()
 
 
-def ship(folder: Path, *, samples: int, scored: int, again: bool = False) -> None:
+def ship(folder: Path, *, samples: int, scored: int, again: bool = False, example: tuple[str, ...] = ()) -> None:
     registry = Registry.discover()
     card = ModelCard.from_folder(folder)
     with tempfile.TemporaryDirectory() as scratch:
         staged = Path(scratch) / card.name
-        export(building.load(registry, card), staged / "bundle", card=card, registry=registry)
+        stated = example_from(resolve(registry, folder), example)
+        export(building.load(registry, card), staged / "bundle", card=card, registry=registry, example=stated)
         if not again:
             data = recipe_data(card, registry)
             card = replace(

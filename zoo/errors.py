@@ -34,14 +34,27 @@ from collections.abc import Iterable
 class ZooError(Exception):
     """Base of all errors of this package.
 
-    ``str(error)`` is the sentence; ``hint`` the next step or None.
+    ``str(error)`` is the sentence; ``hint`` the next step or None, which a traceback of Python shows below it.
     """
 
     exit_code = 1
+    _hint: str | None = None
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+
+    @property
+    def hint(self) -> str | None:
+        """What to do next, or None."""
+        return self._hint
+
+    @hint.setter
+    def hint(self, hint: str | None) -> None:
+        others = [note for note in getattr(self, "__notes__", []) if note != self._hint]
+        self._hint = hint
+        # of an exception's notes, tracebacks print each on a line of its own
+        self.__notes__ = others if hint is None else [hint, *others]
 
 
 class UsageError(ZooError):

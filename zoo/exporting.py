@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.bundle import MANIFEST, Bundle, open_bundle
+from zoo.bundle import MANIFEST, Bundle, is_bundle, open_bundle, read_manifest
+from zoo.bundle.example import example_of, write_example
+from zoo.conditions import ConditionLike
 from zoo.counts import StageProgress
 from zoo.errors import OutputError, UsageError
 from zoo.files import atomic_folder, check_free, copy_file
+from zoo.lazy import seldom_collected
 from zoo.registry import Registry, installed
 from zoo.registry.cards import ModelCard
 
@@ -32,6 +35,7 @@ def export(
     registry: Registry | None = None,
     progress: StageProgress | None = None,
     packing: Mapping[str, object] | None = None,
+    example: ConditionLike = None,
     **options: object,
 ) -> Path:
     """Export a model.
@@ -45,6 +49,8 @@ def export(
         registry: where exporters are looked up; None for all installed ones.
         progress: called before each stage.
         packing: options of a target that packs a bundle.
+        example: one condition, as ``sample`` takes it, that the bundle gives as an example
+            (:mod:`zoo.bundle.example`); None for the example of the bundle that the card names, if there is one.
         options: options of the exporter, such as ``opset``; for a target that packs, options of ``onnx``, which
             writes the bundle.
 
@@ -54,7 +60,8 @@ def export(
     Raises:
         OutputError: the folder exists, or cannot be written.
         UnknownNameError: no such exporter.
-        UsageError: an option that the packing target does not have.
+        UsageError: an option that the packing target does not have, or an example for a target without a bundle.
+        ConditionError: the example does not fit the model.
         MissingDependencyError: a requirement of the exporter is not installed.
         ExportError: the target cannot express the model.
         ProofError: the export does not equal the model; nothing is left behind.
@@ -63,17 +70,23 @@ def export(
     registry = registry or installed()
     check_free(folder, replace=force)
     exporter = registry.exporter(target)
-    write = registry.load_entry(exporter)
+    with seldom_collected():
+        write = registry.load_entry(exporter)
     card = card or card_of(model, folder.name)
     if not exporter.packs:
+        if example is not None and target != BUNDLES:
+            raise UsageError(f"the target {target} writes no bundle, which has the example")
         with atomic_folder(folder, replace=force) as temporary:
             write(model, card, temporary, progress=progress, **options)
+            if target == BUNDLES:
+                _write_example(temporary, example, card, model)
         return folder
     _check_options(target, write, packing or {})
     write_bundle = registry.load_entry(registry.exporter(BUNDLES))
     with atomic_folder(folder, replace=force) as temporary:
         inner = _new_folder(temporary / BUNDLE)
         write_bundle(model, card, inner, progress=progress, **options)
+        _write_example(inner, example, card, model)
         write(open_bundle(inner), temporary, **(packing or {}))
     return folder
 
@@ -85,6 +98,7 @@ def pack(
     target: str,
     force: bool = False,
     registry: Registry | None = None,
+    example: ConditionLike = None,
     **options: object,
 ) -> Path:
     """Pack a finished bundle for a target, without PyTorch or tracing; its golden values are replayed instead.
@@ -95,12 +109,14 @@ def pack(
         target: name of an exporter that packs.
         force: whether to replace an existing folder.
         registry: where exporters are looked up; None for all installed ones.
+        example: as for :func:`export`, instead of the bundle's own.
         options: options of the exporter.
 
     Raises:
         OutputError: the folder exists, or cannot be written.
         UnknownNameError: no such exporter.
         UsageError: the exporter does not pack bundles, or does not have an option.
+        ConditionError: the example does not fit the model.
         MissingDependencyError: a requirement of the exporter is not installed.
         ProofError: the bundle does not reproduce its golden values on this machine.
     """
@@ -117,22 +133,26 @@ def pack(
     confirm(bundle)
     with atomic_folder(folder, replace=force) as temporary:
         inner = _new_folder(temporary / BUNDLE)
-        _copy(bundle, inner)
+        _copy(bundle, inner, example)
         write(open_bundle(inner), temporary, **options)
     return folder
 
 
-def copy_bundle(bundle: Bundle, folder: str | os.PathLike[str], *, force: bool = False) -> Path:
+def copy_bundle(
+    bundle: Bundle, folder: str | os.PathLike[str], *, force: bool = False, example: ConditionLike = None
+) -> Path:
     """Copy a finished bundle, once it has reproduced its golden values on this machine.
 
     Args:
         bundle: an opened bundle, whose files have been checked on opening.
         folder: the output; it appears when everything in it is written and has been checked again.
         force: whether to replace an existing folder.
+        example: as for :func:`export`, instead of the bundle's own.
 
     Raises:
         OutputError: the folder exists, or cannot be written.
         ProofError: the bundle does not reproduce its golden values.
+        UsageError, ConditionError: the example does not fit the model.
     """
     from zoo.runtime.check import confirm
 
@@ -140,14 +160,25 @@ def copy_bundle(bundle: Bundle, folder: str | os.PathLike[str], *, force: bool =
     check_free(folder, replace=force)
     confirm(bundle)
     with atomic_folder(folder, replace=force) as temporary:
-        _copy(bundle, temporary)
+        _copy(bundle, temporary, example)
         open_bundle(temporary)
     return folder
 
 
-def _copy(bundle: Bundle, folder: Path) -> None:
+def _copy(bundle: Bundle, folder: Path, example: ConditionLike) -> None:
     for name in (MANIFEST, *bundle.manifest.files):
         copy_file(bundle.folder / name, folder / name)
+    if example is not None:
+        write_example(folder, example)
+
+
+def _write_example(folder: Path, example: ConditionLike, card: ModelCard, model: GenerativeModel) -> None:
+    """Add the example to a new bundle: the stated one, or that of the bundle from which the card says it was made."""
+    if example is None and card.bundle_path is not None and is_bundle(card.bundle_path):
+        own = read_manifest(card.bundle_path)
+        example = example_of(Bundle(card.bundle_path, own)) if own.condition == model.condition else None
+    if example is not None:
+        write_example(folder, example)
 
 
 def _check_options(target: str, write: Callable[..., Any], options: Iterable[str]) -> None:

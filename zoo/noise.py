@@ -26,6 +26,7 @@ counted from 0, has ``step`` k of stream 0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -36,11 +37,13 @@ from numpy.typing import NDArray
 
 from zoo.errors import UsageError
 
-_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
-_WEYL = (0x9E3779B9, 0xBB67AE85)
-_MASK = np.uint64(0xFFFFFFFF)
-_SHIFT = np.uint64(32)
+#: of the two pairs of words of a block
+_MULTIPLIERS = np.array([0xD2511F53, 0xCD9E8D57], np.uint64)
 _ROUNDS = 10
+_HALF = np.uint64(32)
+#: what the two words of the key have become by each round, in the upper half: multiples of Weyl's constants
+_STEPS = np.arange(_ROUNDS, dtype=np.uint64)[:, None] * np.array([0x9E3779B9, 0xBB67AE85], np.uint64) << _HALF
+_LARGEST = 0xFFFFFFFF
 
 
 #: of a noise: standard normals; uniforms in (0, 1); or standard Gumbel numbers, for draws of categories
@@ -87,20 +90,42 @@ def philox4x32(counter: NDArray[np.uint32], key: NDArray[np.uint32]) -> NDArray[
     >>> [hex(w) for w in philox4x32(np.zeros(4, np.uint32), np.zeros(2, np.uint32)).tolist()]
     ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
     """
-    c0, c1, c2, c3 = (counter[..., i].astype(np.uint64) for i in range(4))
-    k0, k1 = (key[..., i].astype(np.uint64) for i in range(2))
-    for _ in range(_ROUNDS):
-        low = _MULTIPLIERS[0] * c0
-        high = _MULTIPLIERS[1] * c2
-        c0, c1, c2, c3 = (
-            ((high >> _SHIFT) ^ c1 ^ k0) & _MASK,
-            high & _MASK,
-            ((low >> _SHIFT) ^ c3 ^ k1) & _MASK,
-            low & _MASK,
-        )
-        k0 = (k0 + np.uint64(_WEYL[0])) & _MASK
-        k1 = (k1 + np.uint64(_WEYL[1])) & _MASK
-    return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
+    shape = np.broadcast_shapes(counter.shape[:-1], key.shape[:-1])
+    pairs = np.empty((2, *shape), np.uint64)
+    pairs[0] = counter[..., 0].astype(np.uint64) << _HALF | counter[..., 1]
+    pairs[1] = counter[..., 2].astype(np.uint64) << _HALF | counter[..., 3]
+    halves = np.stack([np.broadcast_to(key[..., i], shape) for i in range(2)])
+    return _rounds(pairs, halves.astype(np.uint64) << _HALF)
+
+
+def _rounds(pairs: NDArray[np.uint64], key: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    """The rounds of Philox, in place.
+
+    A block is two pairs of words. In a round the upper word of each is multiplied; of the product of the other pair,
+    the lower half becomes the lower word, and the upper half, the old lower word and the key together the upper one.
+
+    Args:
+        pairs: ``[2, ...]``, of the words c0 and c1, and c2 and c3.
+        key: ``[2, ...]`` or broadcastable, in the upper half.
+
+    Returns:
+        uint32, shape ``[..., 4]``.
+    """
+    each = (2, *[1] * (pairs.ndim - 1))
+    products, factors = np.empty_like(pairs), _MULTIPLIERS.reshape(each)
+    others = products[::-1]
+    # five operations of whole arrays: for few blocks the time is that of calling NumPy
+    for step in _STEPS:
+        np.right_shift(pairs, _HALF, out=products)
+        np.multiply(products, factors, out=products)
+        np.left_shift(pairs, _HALF, out=pairs)
+        np.bitwise_xor(pairs, others, out=pairs)
+        np.bitwise_xor(pairs, key + step.reshape(each), out=pairs)
+    words = np.empty((*pairs.shape[1:], 4), np.uint32)
+    words[..., 1], words[..., 3] = pairs
+    np.right_shift(pairs, _HALF, out=pairs)
+    words[..., 0], words[..., 2] = pairs
+    return words
 
 
 def check_seed(seed: int) -> int:
@@ -114,13 +139,12 @@ def _words(seed: int, samples: NDArray[np.int64], size: int, *, step: int, strea
     """uint32 words, shape ``[len(samples), size]``."""
     seed = check_seed(seed)
     blocks = -(-size // 4)
-    counter = np.empty((len(samples), blocks, 4), np.uint32)
-    counter[..., 0] = np.arange(blocks, dtype=np.uint32)
-    counter[..., 1] = samples[:, None]
-    counter[..., 2] = step
-    counter[..., 3] = stream
-    key = np.array([seed & 0xFFFFFFFF, seed >> 32], np.uint32)
-    return philox4x32(counter, key).reshape(len(samples), blocks * 4)
+    pairs = np.empty((2, len(samples), blocks), np.uint64)
+    pairs[0] = np.arange(blocks, dtype=np.uint64) << _HALF
+    pairs[0] |= (samples & _LARGEST).astype(np.uint64)[:, None]
+    pairs[1] = (step & _LARGEST) << 32 | stream
+    key = np.array([seed & _LARGEST, seed >> 32], np.uint64) << _HALF
+    return _rounds(pairs, key[:, None, None]).reshape(len(samples), blocks * 4)
 
 
 def uniform(
@@ -145,7 +169,7 @@ def uniform(
     Returns:
         float32, shape ``[n, *shape]``.
     """
-    size = int(np.prod(shape))
+    size = math.prod(shape)
     words = _words(seed, np.arange(first, first + n), size, step=step, stream=stream)[:, :size]
     u = ((words >> np.uint32(9)).astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-23)
     return u.reshape(n, *shape)
@@ -161,20 +185,22 @@ def normal(
     stream: Stream = Stream.INITIAL,
 ) -> NDArray[np.float32]:
     """Standard normals; arguments and shape as for :func:`uniform`."""
-    size = int(np.prod(shape))
-    words = _words(seed, np.arange(first, first + n), size, step=step, stream=stream)
+    size = math.prod(shape)
+    # a pair of words makes a pair of normals
+    words = _words(seed, np.arange(first, first + n), size, step=step, stream=stream)[:, : size + size % 2]
     u = ((words >> np.uint32(9)).astype(np.float64) + 0.5) * 2.0**-23
     radius = np.sqrt(-2.0 * np.log(u[:, 0::2]))
     angle = 2.0 * np.pi * u[:, 1::2]
-    z = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).reshape(words.shape)
-    return z[:, :size].astype(np.float32).reshape(n, *shape)
+    z = np.empty(words.shape, np.float32)
+    z[:, 0::2], z[:, 1::2] = radius * np.cos(angle), radius * np.sin(angle)
+    return np.ascontiguousarray(z[:, :size]).reshape(n, *shape)
 
 
 def rademacher(
     seed: int, n: int, shape: tuple[int, ...], *, first: int = 0, step: int = 0, stream: Stream = Stream.PROBE
 ) -> NDArray[np.float32]:
     """Independent signs ±1, the top bit of each word; arguments and shape as for :func:`uniform`."""
-    size = int(np.prod(shape))
+    size = math.prod(shape)
     words = _words(seed, np.arange(first, first + n), size, step=step, stream=stream)[:, :size]
     return np.where(words >> np.uint32(31), np.float32(-1.0), np.float32(1.0)).reshape(n, *shape)
 

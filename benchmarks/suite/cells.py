@@ -42,6 +42,11 @@ MODELS = (
     "checkerboard-nsf-ar",
     "moons-cnf",
 )
+#: shipped models that differ in what their exports do, and the two of ``exports.py``
+EXPORTED = (
+    *("moons-nsf", "maf-64", "mnist-unet", "circles-maf", "emoji-text", "emoji-upscale", "maze-policy"),
+    *("slcp-posterior", "spoken-digits-unet1d", "mnist-glow", "moons-cnf", "ddpm-cifar10-32"),
+)
 BATCHES = (16, 1, 256)
 VARIANTS = ("fused", "int8", "int8-dynamic", "float16")
 #: a cell is stopped after this many seconds
@@ -153,7 +158,7 @@ def _runtimes() -> list[Cell]:
 def _exports() -> list[Cell]:
     exports = [
         Cell("exports", "exports", model, "tools:export", {"model": model}, bound=240.0, quick=model == "circles-maf")
-        for model in ("moons-nsf", "maf-64", "mnist-unet", "circles-maf")
+        for model in EXPORTED
     ]
     return exports + [
         Cell("exports", "proofs", model, "tools:prove", {"model": model}, bound=120.0, quick=model == "circles-maf")

@@ -20,6 +20,8 @@ from zoo.overriding import override
 ALLOWED = 2e10
 #: of one evaluation of a graph, some of which are repeated, with and without ONNX Runtime's optimiser: some seconds
 EVALUATION = 10 * ALLOWED
+#: of encoding the conditions of one batch: about as much as a small network takes for all that it is called with
+ENCODING = ALLOWED / 20
 #: what calling one operator of PyTorch costs beside its arithmetic, in floating-point operations
 OPERATOR = 5e5
 

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from zoo.errors import NotApplicable, ProofError, ZooError
 from zoo.exporting import card_of
-from zoo.models.blaming import told
 from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.training import loop
 from zoo_onnx.behaviour import Behaviour, Make, moved
@@ -31,6 +30,7 @@ from zoo_onnx.export import graph_of, opened_of
 from zoo_onnx.plan import Plan, planned
 from zoo_onnx.proof import Proof
 from zoo_onnx.sizes import proven_sizes
+from zoo_onnx.suspects import failing
 from zoo_onnx.volumes import Conditions, log_normal
 
 #: of derivatives and determinants in float64, relative to 1 + the value
@@ -102,7 +102,7 @@ class _Checked:
 
     def of_itself(self, name: str) -> None:
         """One part of the proof of the model alone."""
-        with told(f"{type(self.plan.draft.model).__name__} fails where it is proven"):
+        with failing(self.plan.draft.model):
             self.proof.of_itself()[name]()
         if name == "density" and self.proof.density is None:
             raise NotApplicable("samples are not drawn, or densities not computed, in one call; see mass")

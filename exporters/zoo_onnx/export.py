@@ -12,10 +12,11 @@ import onnx_ir as ir
 
 from zoo import weights
 from zoo.bundle import GOLDEN, MANIFEST, MODEL_CARD, Bundle, Manifest, open_bundle
+from zoo.bundle.example import example_of, with_section
 from zoo.counts import StageProgress
 from zoo.errors import UsageError, ZooError
 from zoo.files import write_text
-from zoo.models.blaming import told
+from zoo.lazy import seldom_collected
 from zoo.models.interface import GenerativeModel
 from zoo.programs import Graph
 from zoo.registry.cards import ModelCard
@@ -33,7 +34,6 @@ from zoo_onnx.precision.lower import lowered
 from zoo_onnx.precision.quality import compared, measure
 from zoo_onnx.precision.storage import store
 from zoo_onnx.proof import Proof
-from zoo_onnx.quiet import seldom_collected
 from zoo_onnx.shared import Networks
 from zoo_onnx.trace import trace
 
@@ -127,7 +127,7 @@ def _prove_model(plan: Plan, stages: _Stages) -> Proof:
     """The proof that the model is what it declares; the proof of the bundle is added to it later."""
     stages.begin("proving the model in PyTorch")
     proof = Proof(plan.draft.model, plan.programs)
-    with told(f"{type(plan.draft.model).__name__} fails where it is proven"), suspects.named(proof):
+    with suspects.failing(plan.draft.model), suspects.named(proof):
         proof.itself()
     return proof
 
@@ -306,5 +306,8 @@ def update_card(folder: Path, card: ModelCard) -> None:
     """
     manifest = open_bundle(folder).manifest
     manifest = dataclasses.replace(manifest, model={**manifest.model, **stated(card)}, licenses=dict(card.license))
-    write_text(folder / MODEL_CARD, model_card(card, manifest))
+    text, example = model_card(card, manifest), example_of(Bundle(folder, manifest))
+    if manifest.condition is not None and example is not None:
+        text = with_section(text, manifest.condition, example)
+    write_text(folder / MODEL_CARD, text)
     write_text(folder / MANIFEST, with_files(manifest, folder).to_json())

@@ -283,12 +283,29 @@ class Inputs:
             return {}
         if not self.model.takes_parts:
             return {"condition": self.condition(n)}
-        return self._filled(self.parts.feeds({ROWS: n}))
+        return self._encoded(n, {})
+
+    def _encoded(self, rows: int, sizes: Sizes) -> Feeds:
+        """Parts as the graphs of programs take them: encoded, if there is an encoder."""
+        if (known := self._encodings) is None:
+            return self._filled(self.parts.feeds({**sizes, ROWS: rows}))
+        most = max(BATCHES)
+        chosen = self._random.permutation(most)[:rows] if rows <= most else self._random.integers(most, size=rows)
+        return {name: array[chosen] for name, array in known.items()}
 
     def _filled(self, parts: Feeds) -> Feeds:
-        """Parts as the graphs of programs take them: encoded, if there is an encoder."""
         graph = self.model.condition_graph()
         return parts if graph is None else call(graph, parts)
+
+    @cached_property
+    def _encodings(self) -> Feeds | None:
+        """What all graphs behind an encoder that costs much get encodings from; None if each gets its own."""
+        graph = self.model.condition_graph()
+        if graph is None or any(size != ROWS for port in graph.outputs for size in port.shape if isinstance(size, str)):
+            return None
+        if self._costs(graph.name).of(max(BATCHES)) <= budget.ENCODING:
+            return None
+        return self._filled(self.parts.feeds({ROWS: max(BATCHES)}))
 
     def _conditions_of(self, graph: Graph, sizes: Sizes) -> Feeds:
         """The inputs of a graph that are named parts, or what they are encoded as."""
@@ -302,7 +319,7 @@ class Inputs:
             return {}
         # led by the batch, or by evaluations and the batch
         leading = [sizes[str(size)] for size in ports[0].shape[: -len(wanted[ports[0].name].shape) + 1 or None]]
-        feeds = self._filled(self.parts.feeds({**sizes, ROWS: math.prod(leading)}))
+        feeds = self._encoded(math.prod(leading), sizes)
         return {port.name: feeds[port.name].reshape(*leading, *feeds[port.name].shape[1:]) for port in ports}
 
     def _extreme_parts(self, graph: Graph, sizes: Sizes) -> Iterator[tuple[str, Feeds]]:

@@ -11,7 +11,9 @@ from typing import Any
 from zoo import weights
 from zoo.arrays import Array
 from zoo.errors import ExportError, UnknownNameError, UsageError
+from zoo.models.blaming import class_line
 from zoo.models.interface import DirectModel, GenerativeModel
+from zoo.models.wrapped import check_traceable, uncopied
 from zoo.programs import Programs
 from zoo.registry import installed
 from zoo.registry.cards import ModelCard
@@ -172,10 +174,22 @@ def _check_batch(batch: int | None, fused: bool) -> None:
 
 
 def _frozen(model: GenerativeModel) -> GenerativeModel:
+    named = getattr(model, "named", type(model).__name__)
+    check_traceable(named, model)
+    for module_name, module in model.named_modules():
+        for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+            kind = "complex" if tensor.is_complex() else str(tensor.layout).removeprefix("torch.")
+            if kind != "strided" or tensor.is_quantized:
+                where = class_line(type(module))
+                raise ExportError(
+                    f"{name} of {module_name or type(module).__name__} is a tensor that weights files do not hold: "
+                    f"{'quantized' if kind == 'strided' else kind}{f' ({where})' if where else ''}",
+                    hint="Keep it as a dense tensor of real numbers: to_dense(), torch.view_as_real, dequantize().",
+                )
     try:
         return copy.deepcopy(model).to("cpu").float().eval().requires_grad_(False)
     except (RuntimeError, TypeError) as error:
-        raise ExportError(f"the model cannot be copied: {error}") from error
+        raise uncopied(named, error) from error
 
 
 def _rounded(original: GenerativeModel, chosen: Precision | None) -> tuple[GenerativeModel, dict[str, Array]]:

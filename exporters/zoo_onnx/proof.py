@@ -179,6 +179,8 @@ class Proof:
         short = {**arguments, "steps": 1} if "steps" in arguments else arguments
         densities(x + 1, short, self.model)
         alone = self.reference.repeated_result("log_prob", "for 1 datum", partial(densities, x, short))
+        if "steps" not in arguments:
+            self._kept["program:log_prob", 1] = alone
         last = max(self.inputs.runs)
         options = self.inputs.scoring(last)[1]
         for n in (1, 2, _REPEATED):

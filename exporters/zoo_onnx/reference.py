@@ -26,6 +26,7 @@ from zoo.models.interface import DirectModel, GenerativeModel
 from zoo.programs import Graph, Programs
 from zoo.programs.ports import Port
 from zoo_onnx.compare import Comparison, Sides
+from zoo_onnx.lines import changed_at, drawn_at, written_at
 from zoo_onnx.sizes import LEADING
 
 Feeds = dict[str, Array]
@@ -131,19 +132,20 @@ class Reference:
             for name, value in first.items():
                 if value.tobytes() == again[name].tobytes():
                     continue
+                why = self._why(drawn, model is self._fresh, partial(compute, self.model))
                 raise ProofError(
                     f"{what} of PyTorch gives different values the second time, by up to "
-                    f"{_apart(value, again[name]):.2g}, {where}: {self._why(drawn, model is self._fresh)}",
+                    f"{_apart(value, again[name]):.2g}, {where}: {why}",
                     hint="A model must compute from its inputs, its weights and the seed alone.",
                 )
         return first
 
-    def _why(self, drawn: list[str], fresh: bool) -> str:
+    def _why(self, drawn: list[str], fresh: bool, again: Callable[[], object]) -> str:
         """Why a model gives different values for the same inputs."""
         if training := self._in_training():
             return training
         if drawn:
-            return f"it draws from {' and '.join(drawn)}, and not from the seed"
+            return f"it draws from {' and '.join(drawn)}, and not from the seed{drawn_at(again)}"
         if changed := self._changed():
             return f"it changes its own tensor {changed[0]!r} when it is called"
         if fresh:
@@ -270,8 +272,9 @@ def call(graph: Graph, feeds: Feeds, dtype: torch.dtype = torch.float32) -> Feed
         result = graph.module(*tensors)
     for port, tensor, version in zip(graph.inputs, tensors, versions, strict=True):
         if tensor._version != version:
+            where = written_at(partial(graph.module, *tensors), tensor)
             raise ProofError(
-                f"graph {graph.name} changes its input {port.name} in place",
+                f"graph {graph.name} changes its input {port.name} in place{where}",
                 hint="The caller may need its inputs again: compute x + 1 rather than x.add_(1).",
             )
     outputs = result if isinstance(result, (tuple, list)) else (result,)
@@ -280,9 +283,10 @@ def call(graph: Graph, feeds: Feeds, dtype: torch.dtype = torch.float32) -> Feed
     for port, output in zip(graph.outputs, outputs, strict=True):
         wanted = dtype if port.dtype == "float32" else _TYPES[port.dtype]
         if output.dtype != wanted:
+            where = changed_at(partial(graph.module, *tensors), output.dtype)
             raise ProofError(
                 f"graph {graph.name} gives its output {port.name} in {_type(output.dtype)} although its inputs are in "
-                f"{_type(dtype)}: a constant of another type is involved",
+                f"{_type(dtype)}: a constant of another type is involved{where}",
                 hint="Create constants in the dtype of the inputs (x.new_tensor, torch.zeros_like), or register them "
                 "as buffers.",
             )

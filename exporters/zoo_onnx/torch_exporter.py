@@ -10,7 +10,7 @@ graph; what is left here is the folding of constants and of sizes, and the remov
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -84,8 +84,14 @@ def _lazily() -> Iterator[None]:
 
     A program needs a few dozen of some six hundred; reading the source code of all takes longer than tracing it.
     """
-    from onnxscript.function_libs.torch_lib import ops, registration
+    import onnxscript
     from torch.onnx._internal.exporter import _registration
+
+    with (
+        _replaced(onnxscript, "script", _scripted_lazily(onnxscript)),
+        _replaced(onnxscript.values, "TracedOnnxFunction", _made_lazily(onnxscript.values.TracedOnnxFunction)),
+    ):
+        from onnxscript.function_libs.torch_lib import ops, registration
 
     del ops  # imported for what it registers
     original = _registration.OnnxDecompMeta
@@ -118,6 +124,35 @@ def _lazily() -> Iterator[None]:
         _replaced(_registration, "onnxscript_apis", SimpleNamespace(get_torchlib_ops=every)),
     ):
         yield
+
+
+def _made_lazily(original: Any, make: Callable[..., Any] | None = None) -> Any:
+    """A class like the original whose objects are made when something of them is needed: by ``make``, or themselves."""
+
+    class Lazy(original):  # type: ignore[misc]
+        """An object that is yet to be made."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self.__dict__["_arguments"] = args, kwargs
+
+        def __getattr__(self, name: str) -> Any:
+            if "_arguments" not in self.__dict__:
+                raise AttributeError(name)
+            args, kwargs = self.__dict__.pop("_arguments")
+            if make is None:
+                original.__init__(self, *args, **kwargs)
+            else:
+                self.__dict__.update(vars(make(*args, **kwargs)))
+            return getattr(self, name)
+
+    return Lazy
+
+
+def _scripted_lazily(onnxscript: Any) -> Callable[..., Any]:
+    """``onnxscript.script``, which translates a function when it is first needed."""
+    script = onnxscript.script
+    function = _made_lazily(onnxscript.OnnxFunction, lambda python, given, options: script(*given, **options)(python))
+    return lambda *given, **options: lambda python: function(python, given, options)
 
 
 @contextlib.contextmanager

@@ -13,18 +13,19 @@ import onnx_ir as ir
 import torch
 from onnx_ir.passes import common
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.fx.experimental.sym_node import SymNode
 
 from zoo.errors import ExportError, ProofError, ZooError
 from zoo.models import calls, derivatives, loops
 from zoo.models.blaming import line_here, line_of
-from zoo.overriding import override
+from zoo.models.mending import replaced
 from zoo.programs import Graph
 from zoo.programs.ports import Port
 from zoo_onnx import forward_mode, turns
 from zoo_onnx.alike import TensorsAsInputs
 from zoo_onnx.cheaper import cheaper
 from zoo_onnx.folding import folded, is_expensive
+from zoo_onnx.lines import named_at
 from zoo_onnx.portable import portable
 from zoo_onnx.quiet import quiet
 from zoo_onnx.shared import Network, Networks
@@ -86,7 +87,7 @@ def _traced(graph: Graph, opset: int, marking: forward_mode.Marking, networks: N
                 hint="Compute both and choose with torch.where.",
             ) from error
         if _SPECIALIZED.search(str(error)):
-            raise _baked(graph, f"tracing fixed it: {_line(error)}") from error
+            raise _baked(graph, f"tracing fixed it: {_line(error)}{_fixed_at(graph)}") from error
         where = _at(error) or _blamed(graph, inputs, str(error))
         raise ExportError(
             f"graph {graph.name} cannot be exported to ONNX: {_line(cause)}{where}",
@@ -128,16 +129,25 @@ def example(graph: Graph) -> list[Tensor]:
     return tensors
 
 
-def _exported(graph: Graph, inputs: list[Tensor], marking: forward_mode.Marking) -> torch.export.ExportedProgram:
-    dims = tuple(
+def _program(graph: Graph, inputs: list[Tensor], marking: forward_mode.Marking) -> torch.export.ExportedProgram:
+    with graph.mended(), derivatives.method(marking), loops.method(turns.loop), _without_stacks():
+        return torch.export.export(
+            _Positional(graph.module), tuple(inputs), dynamic_shapes=(_symbolic(graph),), strict=False
+        )
+
+
+def _symbolic(graph: Graph) -> tuple[dict[int, Any], ...]:
+    return tuple(
         {i: torch.export.Dim.DYNAMIC for i, d in enumerate(p.shape) if isinstance(d, str)} for p in graph.inputs
     )
-    with graph.mended(), derivatives.method(marking), loops.method(turns.loop), _without_stacks():
-        program = torch.export.export(_Positional(graph.module), tuple(inputs), dynamic_shapes=(dims,), strict=False)
+
+
+def _exported(graph: Graph, inputs: list[Tensor], marking: forward_mode.Marking) -> torch.export.ExportedProgram:
+    program = _program(graph, inputs, marking)
     _check_guards(program, graph)
     if isinstance(graph.module, TensorsAsInputs) and any(is_expensive(node) for node in program.graph.nodes):
         raise ExportError(f"graph {graph.name} has linear algebra of weights that are its inputs")
-    return folded(program, inputs, dims)
+    return folded(program, inputs, _symbolic(graph))
 
 
 @contextlib.contextmanager
@@ -235,7 +245,8 @@ def _check_port(graph: Graph, port: Port, shape: Sequence[object] | None) -> Non
         raise ExportError(f"graph {graph.name}: {port.name} has shape {shape} in ONNX, expected {list(port.shape)}")
     for have, want in zip(shape, port.shape, strict=True):
         if isinstance(want, str) and isinstance(have, int):
-            raise _baked(graph, f"{port.name} has size {have} where {want} is expected")
+            how = f"{port.name} has size {have} where {want} is expected{_fixed_at(graph)}"
+            raise _baked(graph, how)
         if isinstance(want, int) and have != want:
             raise ExportError(f"graph {graph.name}: {port.name} has shape {shape} in ONNX, expected {list(port.shape)}")
 
@@ -266,7 +277,7 @@ def _check_guards(program: torch.export.ExportedProgram, graph: Graph) -> None:
                 asked = ", ".join(sorted({symbols[each] for each in expression.free_symbols if each in symbols}))
                 raise ProofError(
                     f"graph {graph.name} branches on the size of {asked}: it computes something else where {asked} is "
-                    f"{', '.join(str(sizes[each]) for each in asked.split(', '))}",
+                    f"{', '.join(str(sizes[each]) for each in asked.split(', '))}{_asked_at(graph, guard.expr)}",
                     hint="A graph computes the same for every size: leave sizes out of conditions.",
                 )
 
@@ -278,30 +289,42 @@ def _baked(graph: Graph, how: str) -> ProofError:
     )
 
 
+def _fixed_at(graph: Graph) -> str:
+    """The first line that makes a number of a symbolic size, in brackets, found by tracing once more; or nothing."""
+    return next((f" ({line})" for line in _lines(graph, "guard_int").values()), "")
+
+
+def _asked_at(graph: Graph, condition: Any) -> str:
+    """The line that asks whether a condition of sizes holds, likewise."""
+    lines = _lines(graph, "guard_bool")
+    line = next((lines[said] for said in (str(condition), str(~condition)) if said in lines), "")
+    return f" ({line})" if line else ""
+
+
+def _lines(graph: Graph, method: str) -> dict[str, str]:
+    """What of symbolic sizes is read as a number or as true or false while a graph is traced, and where first."""
+    lines: dict[str, str] = {}
+    original = getattr(SymNode, method)
+
+    def noting(node: Any, *where: Any) -> Any:
+        if not node.expr.is_number and (line := line_here()):
+            lines.setdefault(str(node.expr), line)
+        return original(node, *where)
+
+    # the error that is told is the first
+    with contextlib.suppress(Exception), quiet(), torch.no_grad(), replaced((SymNode, method, noting)):
+        _program(graph, example(graph), forward_mode.Marking())
+    return lines
+
+
 def _blamed(graph: Graph, inputs: list[Tensor], message: str) -> str:
     """The line of the operator that an error names, in brackets, found by running the graph once more; or nothing."""
-    noting = _Noting(message)
-    try:
-        with quiet(), torch.no_grad(), graph.mended(), noting:
+
+    def again() -> None:
+        with quiet(), graph.mended():
             graph.module(*inputs)
-    except Exception:  # the error that is told is the first
-        return ""
-    return f" ({noting.line})" if noting.line else ""
 
-
-class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """A block that notes the line of the first operator that a message names."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.named = frozenset(_OPERATOR.findall(message))
-        self.line = ""
-
-    @override
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if not self.line and func._schema.name.replace("::", ".") in self.named:
-            self.line = line_here()
-        return func(*args, **(kwargs or {}))
+    return named_at(again, frozenset(_OPERATOR.findall(message)))
 
 
 def _at(error: BaseException) -> str:

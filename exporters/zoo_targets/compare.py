@@ -16,13 +16,15 @@ from zoo import weights
 from zoo.arrays import Array
 from zoo.bundle import GOLDEN, Bundle, Manifest
 from zoo.bundle.differences import relative_difference
-from zoo.errors import BundleError, ProofError, UsageError
+from zoo.bundle.example import example_of, text_of
+from zoo.errors import BundleError, OutputError, ProofError, UsageError
+from zoo.files import atomic_file
 from zoo.runtime import BundledModel
 from zoo.runtime.check import tolerance_of
 from zoo.runtime.session import Session
 
-#: the most numbers of an example on a command line
-_SHORT = 8
+#: the folder of values of parts, for the commands in documents of a target
+EXAMPLES = "example"
 #: the run that checks a target's program
 SEED, SAMPLES = 5, 3
 
@@ -48,14 +50,16 @@ def _written(parts: dict[str, Array], scratch: Path) -> tuple[dict[str, Array], 
 
 
 def golden_parts(bundle: Bundle, program: str = "sample") -> dict[str, Array]:
-    """Values of named parts typical of the training data, by name: the condition of the first golden sample, or of
-    the first golden log-density.
+    """Values of named parts typical of the training data, by name: the bundle's example, or else the condition of the
+    first golden sample, or of the first golden log-density.
 
-    Tokens come without those that fill them up.
+    Tokens come without those that fill them up. An example may leave out parts that need not be given.
 
     Raises:
-        BundleError: the golden values have none.
+        BundleError: the golden values have none, or the example does not fit the model.
     """
+    if (stated := example_of(bundle)) is not None:
+        return stated
     golden, parts = weights.read(bundle.file(GOLDEN)), {}
     for part in () if bundle.manifest.condition is None else bundle.manifest.condition.parts:
         values = golden.get(f"program:{program}/0/in/condition/{part.name}")
@@ -68,21 +72,63 @@ def golden_parts(bundle: Bundle, program: str = "sample") -> dict[str, Array]:
 
 
 def values_shown(bundle: Bundle) -> dict[str, str]:
-    """What to write after ``--condition`` for each named part: a value where that is short, or a file."""
-    condition, texts = bundle.manifest.condition, {}
-    for part in () if condition is None else condition.parts:
-        value = golden_parts(bundle, "sample" if bundle.manifest.sample is not None else "log_prob")[part.name]
-        if part.modality == "classes":
-            texts[part.name] = part.labels[0] if part.labels else "0"
-        elif part.modality == "tokens" and part.alphabet is not None:
-            texts[part.name] = "".join(part.alphabet[i] for i in value.tolist() if i < len(part.alphabet))
-        elif part.modality == "tokens" and part.labels:
-            texts[part.name] = " ".join(filter(None, (part.labels[i] for i in value.tolist())))
-        elif part.modality in ("numbers", "tokens") and value.size <= _SHORT:
-            texts[part.name] = ",".join(f"{number:.4g}" for number in value.tolist())
-        else:
-            texts[part.name] = f"{part.name}.npy"
-    return texts
+    """What to write after ``--condition`` for each part that :func:`shown_parts` gives: a value where that is short, or
+    a file of :func:`write_parts`."""
+    condition, values = bundle.manifest.condition, shown_parts(bundle)
+    parts = () if condition is None else condition.parts
+    return {
+        part.name: text_of(part, values[part.name]) or f"{EXAMPLES}/{part.name}.npy"
+        for part in parts
+        if part.name in values
+    }
+
+
+def shown_parts(bundle: Bundle) -> dict[str, Array]:
+    """The values of named parts that documents of a target show."""
+    return golden_parts(bundle, "sample" if bundle.manifest.sample is not None else "log_prob")
+
+
+def write_parts(bundle: Bundle, folder: Path) -> None:
+    """Write the values of named parts, so that what documents show can be run: ``example/<part>.npy`` in ``folder``.
+
+    Nothing for a model without named parts.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    if bundle.manifest.condition is None or bundle.manifest.condition.plain:
+        return
+    try:
+        (folder / EXAMPLES).mkdir()
+    except OSError as error:
+        raise OutputError(f"cannot write {folder / EXAMPLES}: {error.strerror}") from error
+    for name, value in shown_parts(bundle).items():
+        with atomic_file(folder / EXAMPLES / f"{name}.npy") as temporary, temporary.open("wb") as file:
+            np.save(file, value)
+
+
+def options_shown(bundle: Bundle) -> str:
+    """The options of a target's command line that give a condition, for documents; empty for a model without one."""
+    condition = bundle.manifest.condition
+    if condition is None:
+        return ""
+    if condition.kind == "classes":
+        return f" --class {shlex.quote(class_shown(bundle))}"
+    return example(bundle) if condition.kind == "parts" else f" --class={vector_shown(bundle)}"
+
+
+def class_shown(bundle: Bundle) -> str:
+    """The label of the class of the bundle's example, or the number of the first class."""
+    stated, condition = example_of(bundle), bundle.manifest.condition
+    if stated is None or condition is None:
+        return "0"
+    return text_of(condition.parts[0], next(iter(stated.values()))) or "0"
+
+
+def vector_shown(bundle: Bundle) -> str:
+    """The numbers of a typical vector, with commas between them."""
+    vector = golden_context(bundle, "sample" if bundle.manifest.sample is not None else "log_prob")
+    return ",".join(str(number) for number in vector)
 
 
 def example(bundle: Bundle) -> str:
@@ -90,9 +136,16 @@ def example(bundle: Bundle) -> str:
     return "".join(f" --condition {name}={shlex.quote(text)}" for name, text in values_shown(bundle).items())
 
 
-def golden_context(bundle: Bundle) -> NDArray[np.float32]:
-    """A vector ``[d]`` typical of the training data: the condition of the first golden sample."""
-    golden = weights.read(bundle.file(GOLDEN)).get("program:sample/0/in/condition")
+def golden_context(bundle: Bundle, program: str = "sample") -> NDArray[np.float32]:
+    """A vector ``[d]`` typical of the training data: the bundle's example, or the condition of the first golden
+    sample, or of the first golden log-density.
+
+    Raises:
+        BundleError: the golden values have none, or the example does not fit the model.
+    """
+    if (stated := example_of(bundle)) is not None:
+        return np.asarray(next(iter(stated.values())), np.float32)
+    golden = weights.read(bundle.file(GOLDEN)).get(f"program:{program}/0/in/condition")
     if golden is None or bundle.manifest.condition is None:
         raise BundleError(f"the golden values of {bundle.folder} have no condition")
     return np.asarray(golden[0], np.float32)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -28,7 +29,20 @@ from zoo.bundle import Bundle, open_bundle
 from zoo.errors import ExportError, MissingDependencyError, OutputError, ProofError
 from zoo.files import copy_file, write_text
 from zoo.runtime import BundledModel
-from zoo_targets.compare import SAMPLES, SEED, agree, agree_on_densities, chosen, example, last_line
+from zoo_targets.compare import (
+    EXAMPLES,
+    SAMPLES,
+    SEED,
+    agree,
+    agree_on_densities,
+    chosen,
+    class_shown,
+    last_line,
+    options_shown,
+    shown_parts,
+    vector_shown,
+    write_parts,
+)
 
 PROGRAM = Path(__file__).parent / "files" / "cpp"
 #: environment variable: the folder of onnxruntime_c_api.h, which the Python package does not contain
@@ -52,6 +66,7 @@ def pack(bundle: Bundle, folder: Path) -> None:
         except OSError as error:
             raise OutputError(f"cannot write {target.parent}: {error.strerror}") from error
         copy_file(source, target)
+    write_parts(bundle, folder)
     write_text(folder / "README.md", _readme(bundle))
 
 
@@ -169,7 +184,7 @@ A C++17 program for the bundle in `bundle/`, on ONNX Runtime's C API (1.17 or ne
 ```sh
 cmake -S . -B build -DONNXRUNTIME_ROOT=/path/to/onnxruntime-linux-x64-<version>
 cmake --build build
-build/sample {_use(bundle)}{_example(bundle)}
+build/sample {_use(bundle)}{options_shown(bundle)}
 build/sample --help
 ```
 
@@ -202,21 +217,15 @@ def _line(bundle: Bundle, shape: str) -> str:
     return f"genzoo::Array x = model.sample(4, options);    // float32 {shape}, in data units"
 
 
-def _example(bundle: Bundle) -> str:
-    condition = bundle.manifest.condition
-    if condition is None:
-        return ""
-    if not condition.plain:
-        return example(bundle)
-    return " --class 0" if condition.kind == "classes" else f" --class {','.join(['0'] * condition.size)}"
-
-
 def _embedded(bundle: Bundle) -> str:
     condition = bundle.manifest.condition
     if condition is None:
         return ""
     if not condition.plain:
-        files = [f'options.condition["{name}"] = {{{{}}, genzoo::read_npy("{name}.npy")}};' for name in condition.names]
-        return "".join(f"\n{line}" for line in files)
-    value = 'classes = {"0"}' if condition.kind == "classes" else f"vector = std::vector<float>({condition.size})"
-    return f"\noptions.{value};"
+        files = [(name, f"{EXAMPLES}/{name}.npy") for name in shown_parts(bundle)]
+        lines = [f'options.condition["{name}"] = {{{{}}, genzoo::read_npy("{file}")}};' for name, file in files]
+        return "".join(f"\n{line}" for line in lines)
+    if condition.kind == "classes":
+        return f"\noptions.classes = {{{json.dumps(class_shown(bundle), ensure_ascii=False)}}};"
+    numbers = ", ".join(f"{float(number)}f" for number in vector_shown(bundle).split(","))
+    return f"\noptions.vector = {{{numbers}}};"

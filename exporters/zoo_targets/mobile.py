@@ -22,7 +22,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from zoo.bundle import GOLDEN, MANIFEST, MODEL_CARD, TABLES, Bundle, read_manifest
+from zoo.bundle import EXAMPLE, GOLDEN, MANIFEST, MODEL_CARD, TABLES, Bundle, read_manifest
 from zoo.errors import ExportError, OutputError, ZooError
 from zoo.files import copy_file, write_text
 from zoo.runtime.session import Session
@@ -39,7 +39,7 @@ def pack(bundle: Bundle, folder: Path) -> None:
         OutputError: the folder cannot be written.
     """
     manifest = bundle.manifest
-    for name in (MANIFEST, TABLES, GOLDEN, MODEL_CARD):
+    for name in (MANIFEST, TABLES, GOLDEN, EXAMPLE, MODEL_CARD):
         if (bundle.folder / name).is_file():
             copy_file(bundle.folder / name, folder / name)
     with tempfile.TemporaryDirectory(prefix="genzoo-") as scratch:

@@ -4,6 +4,7 @@
 
     sample.py       about 400 lines; needs numpy and onnxruntime
     bundle/         the proven bundle
+    example/        of named parts of a condition, a value each
     README.md
 """
 
@@ -20,7 +21,7 @@ from zoo.bundle import Bundle, open_bundle
 from zoo.errors import ProofError
 from zoo.files import copy_file, write_text
 from zoo.runtime import BundledModel
-from zoo_targets.compare import SAMPLES, SEED, agree, agree_on_densities, chosen, example, last_line
+from zoo_targets.compare import SAMPLES, SEED, agree, agree_on_densities, chosen, last_line, options_shown, write_parts
 
 RUNTIME = Path(__file__).parent / "files" / "sample.py"
 
@@ -33,9 +34,8 @@ def pack(bundle: Bundle, folder: Path) -> None:
     """
     copy_file(RUNTIME, folder / RUNTIME.name)
     name = bundle.manifest.model.get("name", "this model")
-    condition = bundle.manifest.condition
-    chosen = " --class 0" if condition is not None and condition.kind == "classes" else ""
-    chosen = example(bundle) if condition is not None and condition.kind == "parts" else chosen
+    chosen = options_shown(bundle)
+    write_parts(bundle, folder)
     draws = f"-n 4 --seed 0{chosen} -o samples.npy"
     text = f"""# {name}
 

@@ -24,7 +24,7 @@ from zoo.errors import OutputError, ProofError
 from zoo.files import copy_file, write_text
 from zoo.programs.ports import Port
 from zoo.runtime.session import Session
-from zoo_targets.compare import replay
+from zoo_targets.compare import options_shown, replay, write_parts
 from zoo_targets.python import RUNTIME
 
 CLIENT = Path(__file__).parent / "files" / "client.py"
@@ -53,7 +53,8 @@ def pack(bundle: Bundle, folder: Path) -> None:
             copy_file(bundle.folder / WEIGHTS, version / WEIGHTS)
     for file in (CLIENT, RUNTIME):
         copy_file(file, folder / file.name)
-    write_text(folder / "README.md", _readme(manifest))
+    write_parts(bundle, folder)
+    write_text(folder / "README.md", _readme(bundle))
 
 
 def verify(folder: Path) -> str:
@@ -110,14 +111,16 @@ def _port(port: Port, batched: bool) -> Iterator[str]:
             yield "reshape { shape: [ ] }"
 
 
-def _readme(manifest: Manifest) -> str:
+def _readme(bundle: Bundle) -> str:
+    manifest = bundle.manifest
     name = str(manifest.model.get("name", "model"))
     models = "\n".join(
         f"- `{model_name(manifest, graph)}`: {', '.join(p.name for p in info.inputs)} → "
         f"{', '.join(p.name for p in info.outputs)}"
         for graph, info in manifest.graphs.items()
     )
-    draws = "-n 4 --seed 0 -o samples.npy" if manifest.sample is not None else "--score data.npy"
+    chosen = options_shown(bundle)
+    draws = f"-n 4 --seed 0{chosen} -o samples.npy" if manifest.sample is not None else f"--score data.npy{chosen}"
     return f"""# {name} on NVIDIA Triton Inference Server
 
 ```sh

@@ -8,6 +8,7 @@
     sample.mjs                  the command
     genzoo/                     the runtime
     bundle/                     the proven bundle
+    example/                    of named parts of a condition, a value each
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -28,7 +30,15 @@ from zoo.bundle.manifest import Manifest
 from zoo.errors import ProofError
 from zoo.files import reason_of, write_text
 from zoo.runtime import BundledModel
-from zoo_targets.compare import agree, example, refuse_scoring_alone, values_shown
+from zoo_targets.compare import (
+    EXAMPLES,
+    agree,
+    class_shown,
+    example,
+    refuse_scoring_alone,
+    values_shown,
+    write_parts,
+)
 from zoo_web.onnxruntime_web import VARIABLE, VERSION
 from zoo_web.parts import FILES, RUNTIME, copy_folder, make_folder, missing, refuse_unknown, some_condition
 
@@ -51,6 +61,7 @@ def pack(bundle: Bundle, folder: Path, **unknown: object) -> None:
     copy_folder(FILES / "node", folder)
     copy_folder(FILES / RUNTIME, make_folder(folder / RUNTIME))
     write_text(folder / "package.json", json.dumps(describe(manifest), indent=2, ensure_ascii=False) + "\n")
+    write_parts(bundle, folder)
     write_text(folder / "README.md", readme(bundle))
 
 
@@ -104,6 +115,7 @@ def _places(folder: Path) -> list[Path]:
 def describe(manifest: Manifest) -> dict[str, object]:
     """The content of ``package.json``."""
     name, licenses = package_name(manifest), [manifest.licenses.get(of) for of in ("code", "weights")]
+    parts = manifest.condition is not None and not manifest.condition.plain
     spdx = " AND ".join(dict.fromkeys(str(license) for license in licenses)) if all(licenses) else ""
     return {
         "name": name,
@@ -113,7 +125,7 @@ def describe(manifest: Manifest) -> dict[str, object]:
         "license": spdx or "SEE LICENSE IN README.md",
         "exports": {".": "./index.mjs", "./genzoo/*": "./genzoo/*", "./bundle/*": "./bundle/*"},
         "bin": {name: "sample.mjs"},
-        "files": ["index.mjs", "sample.mjs", "given.mjs", RUNTIME, "bundle"],
+        "files": ["index.mjs", "sample.mjs", "given.mjs", RUNTIME, "bundle", *([EXAMPLES] if parts else [])],
         "engines": {"node": ">=18"},
         "dependencies": {"onnxruntime-node": VERSION},
     }
@@ -131,11 +143,13 @@ def readme(bundle: Bundle) -> str:
     name, known = package_name(manifest), manifest.model
     chosen, argument = "", ""
     if manifest.condition is not None and manifest.condition.kind == "classes":
-        chosen, argument = " --class 0", ", condition: 0"
+        label = class_shown(bundle)
+        word = label if label.isdecimal() else json.dumps(label, ensure_ascii=False)
+        chosen, argument = f" --class {shlex.quote(label)}", f", condition: {word}"
     elif isinstance(condition := some_condition(bundle), dict) and manifest.condition is not None:
         texts, chosen = values_shown(bundle), example(bundle)
-        shown = {name: f"/* {list(p.shape)} */" for name, p in zip(texts, manifest.condition.parts, strict=True)}
-        values = {n: shown[n] if texts[n].endswith(".npy") else json.dumps(condition[n]) for n in texts}
+        shapes = {part.name: f"/* {list(part.shape)} */" for part in manifest.condition.parts}
+        values = {n: shapes[n] if texts[n].endswith(".npy") else json.dumps(condition[n]) for n in texts}
         argument = ", condition: { " + ", ".join(f"{name}: {value}" for name, value in values.items()) + " }"
     elif condition is not None:
         vector = ", ".join(map(str, condition))

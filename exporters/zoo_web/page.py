@@ -7,7 +7,7 @@
     genzoo/                     the runtime, usable without the page
     bundle/                     the proven bundle
     ort/                        ONNX Runtime for browsers, and its licence
-    page.json                   the version of ONNX Runtime, and the initial vector of the form, if any
+    page.json                   the version of ONNX Runtime, and the form's initial condition, if any
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.bundle import Bundle, open_bundle
-from zoo.conditions import ConditionLike
+from zoo.bundle.example import has_example
+from zoo.conditions import ConditionLike, Part
 from zoo.errors import ProofError, UsageError
 from zoo.files import reason_of, write_text
 from zoo.runtime import BundledModel
@@ -35,8 +36,8 @@ ORT = "ort"
 _OPTIONS = ("ort", "webgpu")
 _SEED, _SAMPLES = 5, 2
 _SECONDS = 300
-#: the most numbers of a part that a form begins with
-_LONGEST = 4096
+#: the most numbers of a part that a form begins with, of typical ones and of an example
+_LONGEST, _LARGEST = 4096, 1 << 20
 
 #: the page's last samples, encoded as text for the DevTools protocol
 _LAST = """(() => {
@@ -110,18 +111,40 @@ def verify(folder: Path) -> str:
 
 
 def _shown(bundle: Bundle) -> dict[str, Any]:
-    """The values of named parts that the form begins with.
+    """The values of named parts that the form begins with: those of the bundle's example, pictures as bytes in base64.
 
-    Pictures begin black, others may be long, and words at random would tell nobody what to write.
+    Without an example they are typical ones, but pictures begin black, others may be long, and words at random would
+    tell nobody what to write.
     """
     condition, values = bundle.manifest.condition, some_condition(bundle)
     parts = {part.name: part for part in condition.parts} if condition is not None else {}
-    some = values.items() if isinstance(values, dict) else ()
+    some = values if isinstance(values, dict) else {}
+    if has_example(bundle.manifest):
+        pictures = {name: _base64(parts[name], some[name]) for name in some if parts[name].modality == "image"}
+        return {name: pictures.get(name, value) for name, value in some.items() if np.size(value) <= _LARGEST}
     random_words = {
         name for name, part in parts.items() if part.modality == "tokens" and part.labels and not part.required
     }
     hidden = random_words | {name for name, part in parts.items() if part.modality == "image"}
-    return {name: value for name, value in some if name not in hidden and np.size(value) <= _LONGEST}
+    return {name: value for name, value in some.items() if name not in hidden and np.size(value) <= _LONGEST}
+
+
+def _base64(part: Part, value: object) -> str:
+    """A picture as the form holds it: a byte for each pixel of each channel, spread over the part's range."""
+    low, high = _range(part)
+    shades = np.rint((np.asarray(value, np.float64) - low) * (255 / (high - low))).clip(0, 255)
+    return base64.b64encode(shades.astype(np.uint8).tobytes()).decode()
+
+
+def _picture(part: Part, text: str) -> NDArray[np.float32]:
+    """The picture that the form makes of it ``[channels, height, width]``."""
+    low, high = _range(part)
+    shades = np.frombuffer(base64.b64decode(text), np.uint8).reshape([int(size) for size in part.shape])
+    return (low + ((high - low) / 255) * shades.astype(np.float64)).astype(np.float32)
+
+
+def _range(part: Part) -> tuple[float, float]:
+    return 0.0 if part.minimum is None else part.minimum, 255.0 if part.maximum is None else part.maximum
 
 
 def _initial(bundle: Bundle) -> ConditionLike:
@@ -129,13 +152,14 @@ def _initial(bundle: Bundle) -> ConditionLike:
     condition = bundle.manifest.condition
     if condition is None or condition.plain:
         return some_condition(bundle)
+    pictures = {part.name: part for part in condition.parts if part.modality == "image"}
     black = {
-        p.name: np.full([int(size) for size in p.shape], p.minimum or 0.0)
-        for p in condition.parts
-        if p.modality == "image"
+        name: np.full([int(size) for size in part.shape], part.minimum or 0.0)
+        for name, part in pictures.items()
+        if part.required
     }
-    required = {part.name for part in condition.parts if part.required}
-    return {**{name: value for name, value in black.items() if name in required}, **_shown(bundle)}
+    shown = _shown(bundle)
+    return {**black, **{n: _picture(pictures[n], v) if n in pictures else v for n, v in shown.items()}}
 
 
 def drawn(browser: Browser) -> NDArray[np.float32]:

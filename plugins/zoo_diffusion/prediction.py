@@ -45,7 +45,11 @@ def check_prediction(prediction: str, path: GaussianPath) -> Prediction:
     if prediction not in get_args(Prediction):
         raise ConfigError(f"prediction must be one of {', '.join(get_args(Prediction))}, not {prediction!r}")
     if prediction == "epsilon" and path.zero_terminal_snr:
-        raise ConfigError("epsilon prediction cannot be used with zero terminal SNR: predict v or x0")
+        raise ConfigError(
+            f"epsilon prediction cannot be used with zero terminal SNR, as the path {path.name} has: predict v or x0",
+            hint="For a network that is trained already, state a path that ends a little before pure noise, such as "
+            "cosine-log-snr, and the numbers that its time has at both ends.",
+        )
     return prediction  # type: ignore[return-value]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -89,28 +90,36 @@ def _of_finite(flow: WrittenFlow, way: str | None, builder: GraphBuilder, inputs
 
 def _through(
     flow: WrittenFlow, direction: Direction, way: str | None, builder: GraphBuilder, inputs: Sequence[Value]
-) -> tuple[Value, Value]:
+) -> tuple[Value, Value | None]:
     value, *condition = inputs
     if len(flow.event_shape) > 1:
         value = builder("Flatten", value, axis=1)
     context = _context(flow, builder, condition[0]) if condition else None
-    total = None
-    if way is None:
-        for transform in _in_order(flow, direction):
-            step = _Step(transform, "forward" if direction == "forward" else "data")
-            value, *volume = builder.call(step, *_with_context(flow, (value, ("batch", flow.size)), context))
-            for each in volume:
-                total = each if total is None else builder("Add", total, each)
-        return value, total
+    total: list[Value] = []
+    # of what is written, one number for all samples
+    shared: list[Value] = []
+    for part, is_written in _parts(flow, direction, way):
+        if is_written:
+            # without a way there is nothing sequential, and what is written is so in one way
+            wanted = direction == "forward"
+            value, log_det = part.write(builder, direction, way or "", value, context, log_det=wanted)
+            shared += [] if log_det is None else [log_det]
+        else:
+            value, *volume = builder.call(part, *_with_context(flow, (value, ("batch", flow.size)), context))
+            total += volume
+    sums = [functools.reduce(lambda a, b: builder("Add", a, b), each) for each in (total, shared) if each]
+    return value, functools.reduce(lambda a, b: builder("Add", a, b), sums) if sums else None
+
+
+def _parts(flow: WrittenFlow, direction: Direction, way: str | None) -> Iterator[tuple[Any, bool]]:
+    """Transforms that are written, and modules that are traced, in order, each with whether it is written."""
     for is_written, group in groupby(_in_order(flow, direction), lambda t: direction in t.written):
-        for part in group if is_written else [_Chain(list(group), direction)]:
-            if isinstance(part, _Chain):
-                value, log_det = _traced(builder, part, flow, value, context)
-            else:
-                value, log_det = part.write(builder, direction, way, value, context, log_det=direction == "forward")
-            if log_det is not None:
-                total = log_det if total is None else builder("Add", total, log_det)
-    return value, total
+        if is_written:
+            yield from ((transform, True) for transform in group)
+        elif way is not None:
+            yield _Chain(list(group), direction), False
+        else:  # one by one, so that one is traced for all that are alike
+            yield from ((_Step(each, "forward" if direction == "forward" else "data"), False) for each in group)
 
 
 def _of_base(builder: GraphBuilder, method: str, flow: WrittenFlow, value: Value, condition: Sequence[Value]) -> Value:
@@ -137,13 +146,6 @@ def _context(flow: WrittenFlow, builder: GraphBuilder, condition: Value) -> Valu
         return builder("Div", builder("Sub", condition, shift), scale)
     classes = np.arange(flow.condition.size, dtype=np.int32)
     return builder("Cast", builder("Equal", builder("Unsqueeze", condition, builder.integers(1)), classes), to=_FLOAT)
-
-
-def _traced(
-    builder: GraphBuilder, chain: _Chain, flow: WrittenFlow, value: Value, context: Value | None
-) -> tuple[Value, Value]:
-    out, log_det = builder.call(chain, *_with_context(flow, (value, ("batch", flow.size)), context))
-    return out, log_det
 
 
 def _with_context(

@@ -32,10 +32,15 @@ from zoo_sbi.bounds import bounds_of
 from zoo_sbi.posterior import SbiPosterior
 from zoo_zuko.wrapped import ZukoFlow as ZukoModel
 
-#: steps of an ODE: the first number by which twice as many change samples by less than the tolerance, or the last;
-#: steps that are equal in u, at times t_min + (t_max - t_min)·u^power: scores change fastest near the data
-STEPS, POWERS, STEP_TOLERANCE = (8, 16, 32, 64, 128), (1, 2), 1e-4
+#: steps of an ODE: the first number by which twice as many change samples by less than the tolerance, or the last
+STEPS, STEP_TOLERANCE = (8, 12, 16, 24, 32, 48, 64, 96, 128), 1e-4
 _PROBES = 64
+#: equal steps by whose errors the others are spaced, and the least density of these, relative to the mean: what 64
+#: draws do not see
+_PILOTS, _LEAST_DENSITY = 32, 0.1
+#: Runge and Kutta's classical method of order 4: where each evaluation is, how far the next point goes along it, and
+#: its weight, as shares of a step
+_NODES, _REACHES, _WEIGHTS = np.array([0, 0.5, 0.5, 1]), np.array([0.5, 0.5, 1, 0]), np.array([1, 2, 2, 1]) / 6
 #: velocities of parameters ``[n, d]`` and contexts ``[n, c]``
 _Velocity = Callable[[Tensor, Tensor], Tensor]
 
@@ -194,7 +199,6 @@ class SbiField(_OfSbi):
 
     Attributes:
         steps: of Runge and Kutta's classical method, each of four evaluations.
-        power: by which they become shorter towards the data, 1 for equal ones.
         step_error: by how much samples change with twice as many, relative to their deviation.
     """
 
@@ -203,11 +207,14 @@ class SbiField(_OfSbi):
         self.of = type(estimator)
         self._composed = bool(estimator.compose_enabled)
         self._width = _width(estimator.embedding_net, estimator.condition_shape, self._like)
-        self.steps, self.power, self.step_error = self._measured()
+        #: times from t_min to t_max, and the share of all steps up to each
+        self._known = np.linspace(float(estimator.t_min), float(estimator.t_max), _PILOTS + 1)
+        self._shares = np.linspace(0, 1, _PILOTS + 1)
+        self.steps, self.step_error = self._measured()
 
     @torch.no_grad()
-    def _measured(self) -> tuple[int, int, float]:
-        """The number of steps, their power, and the error that is left."""
+    def _measured(self) -> tuple[int, float]:
+        """The number of steps, and the error that is left, after spacing them by the errors of equal ones."""
         generator = torch.Generator().manual_seed(0)
         z = torch.randn(_PROBES, *self.event_shape, generator=generator).to(self._like)
         shape = [int(size) for size in self.flow.condition_shape]
@@ -217,28 +224,42 @@ class SbiField(_OfSbi):
         was_training = self.flow.training
         self.flow.eval()
         context: dict[str, Tensor] = {EMBEDDING: self.flow.embedding_net(raw)}
-        before: dict[int, Tensor] = {}
+        self._shares = self._spaced(z, context)
+        drawn: dict[int, Tensor] = {}
         tried = []
-        for self.steps in (*STEPS, 2 * STEPS[-1]):
-            for self.power in POWERS:
-                after = self.inverse(z, context)
-                if self.power in before:
-                    error = float(((after - before[self.power]).abs() / after.std(0)).max())
-                    tried.append((error, self.steps // 2, self.power))
-                before[self.power] = after
-            if tried and min(tried)[0] < STEP_TOLERANCE:
+        for steps in STEPS:
+            for each in {steps, 2 * steps} - drawn.keys():
+                drawn[each] = self.inverse(z, context, steps=each)
+            fine = drawn[2 * steps]
+            tried.append((float(((drawn[steps] - fine).abs() / fine.std(0)).max()), steps))
+            if tried[-1][0] < STEP_TOLERANCE:
                 break
         self.flow.train(was_training)
-        error, steps, power = min(tried)
-        return steps, power, error
+        error, steps = min(tried)
+        return steps, error
+
+    def _spaced(self, z: Tensor, context: Mapping[str, Tensor]) -> Array:
+        """The share of all steps up to each time, so that each step makes an equal error: that of a step of length h is
+        as h⁵, and is what two steps of half the length change."""
+        x, errors = self._base(z), []
+        for later, earlier in zip(self._known[:0:-1], self._known[-2::-1], strict=True):
+            once, x = (self._run(x, context, np.linspace(later, earlier, count + 1)) for count in (1, 2))
+            errors.append(float(((once - x).abs() / x.std(0)).max()))
+        density = np.nan_to_num(np.array(errors[::-1])) ** 0.2
+        density = np.maximum(density, _LEAST_DENSITY * density.mean()) + np.finfo(np.float64).tiny
+        return np.concatenate([[0.0], np.cumsum(density / density.sum())])
+
+    def _times(self, steps: int) -> Array:
+        """Where steps begin and end, from t_min to t_max."""
+        return np.interp(np.linspace(0, 1, steps + 1), self._shares, self._known)
 
     @property
     @override
     def origin(self) -> Mapping[str, str]:
         return {
             **super().origin,
-            "how": f"{self.steps} {'equal' if self.power == 1 else 'quadratic'} steps of Runge-Kutta's fourth order, "
-            f"within {self.step_error:.0e} of twice as many",
+            "how": f"{self.steps} steps of Runge-Kutta's fourth order, spaced by their errors, within "
+            f"{self.step_error:.0e} of twice as many",
         }
 
     @override
@@ -260,16 +281,19 @@ class SbiField(_OfSbi):
 
     @override
     def inverse(self, z: Tensor, condition: ReceivedCondition = None, *, steps: int | None = None) -> Tensor:
-        estimator, context = self.flow, self.context_of_flow(condition)
-        start = estimator.mean_base.to(z) + estimator.std_base.to(z) * z
+        x = self._run(self._base(z), condition, self._times(steps or self.steps)[::-1])
+        return self.flow.from_z(x) if self._composed else x
 
-        def field(t: Tensor, state: Tensor) -> Tensor:
-            velocity: Tensor = estimator.ode_fn(state, context, t)
-            return velocity
+    def _base(self, z: Tensor) -> Tensor:
+        """Samples at t_max."""
+        start: Tensor = self.flow.mean_base.to(z) + self.flow.std_base.to(z) * z
+        return start
 
+    def _run(self, x: Tensor, condition: ReceivedCondition, times: Array) -> Tensor:
+        """Samples at the last of these times of those at the first."""
+        context = self.context_of_flow(condition)
         with self._embedded():
-            x = self._integrated(field, estimator.t_max, estimator.t_min, start, steps)
-        return estimator.from_z(x) if self._composed else x
+            return _integrated(lambda t, state: self.flow.ode_fn(state, context, t), times, x)
 
     @override
     def log_density(self, x: Tensor, condition: ReceivedCondition = None) -> Tensor:
@@ -283,9 +307,7 @@ class SbiField(_OfSbi):
             return torch.cat([change, trace.unsqueeze(-1)], -1)
 
         with self._embedded():
-            end = self._integrated(
-                field, estimator.t_min, estimator.t_max, torch.cat([at, torch.zeros_like(at[..., :1])], -1)
-            )
+            end = _integrated(field, self._times(self.steps), torch.cat([at, torch.zeros_like(at[..., :1])], -1))
         z = (end[..., : self.size] - estimator.mean_base.to(x)) / estimator.std_base.to(x)
         scale = torch.log(estimator.std_base.to(x)).expand_as(z).sum(-1)
         base = -0.5 * z.square().sum(-1) - 0.5 * self.size * math.log(2 * math.pi) - scale
@@ -294,31 +316,13 @@ class SbiField(_OfSbi):
 
     @staticmethod
     def _divergence(velocity: _Velocity, theta: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Velocities ``[n, d]`` and the traces of their Jacobians ``[n]``."""
+        """Velocities ``[n, d]`` and the traces of their Jacobians ``[n]``: all rows of these in one batch."""
+        axes, each, contexts = _along_axes(theta, context)
         with torch.enable_grad():
-            point = theta.detach().requires_grad_()
-            change = velocity(point, context)
-            rows = [
-                torch.autograd.grad(change[..., i].sum(), point, retain_graph=True)[0][..., i]
-                for i in range(theta.shape[-1])
-            ]
-        return change.detach(), torch.stack(rows).sum(0).detach()
-
-    def _integrated(self, field: Any, t0: float, t1: float, x: Tensor, steps: int | None = None) -> Tensor:
-        """From one end of time to the other, in steps of u, where t is t_min + (t_max - t_min)·u^power."""
-        steps = steps or self.steps
-        least, span, power = min(t0, t1), abs(t1 - t0), self.power
-        du = x.new_tensor((1 if t0 < t1 else -1) / steps)
-
-        def change(u: Tensor, state: Tensor) -> Tensor:
-            slowed: Tensor = power * u ** (power - 1) * span * field(least + span * u**power, state)
-            return slowed
-
-        def turn(u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-            return u + du, _runge_kutta(change, state, u, du)
-
-        _, x = loop(steps, (x.new_full((1,), 0.0 if t0 < t1 else 1.0), x), turn)
-        return x
+            points = each.flatten(0, 1).detach().requires_grad_()
+            change = velocity(points, contexts).reshape(each.shape)
+            (rows,) = torch.autograd.grad((change * axes).sum(), points)
+        return change[0].detach(), (rows.reshape(each.shape) * axes).sum((0, 2))
 
     @override
     def mended(self) -> AbstractContextManager[object]:
@@ -335,26 +339,41 @@ def _sinusoids(self: Any, t: Tensor) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)
 
 
-def _traced_divergence(velocity: _Velocity, theta: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-    """The same by directional derivatives, which can be traced: along all axes in one batch, so in one network."""
-    axes = torch.eye(theta.shape[-1], dtype=theta.dtype, device=theta.device).unsqueeze(1)
-    size = axes.shape[0]
-    each = theta.unsqueeze(0).expand(size, *theta.shape)
+def _along_axes(theta: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Unit vectors ``[d, 1, d]``, and as many copies of parameters ``[d, n, d]`` and contexts ``[d·n, c]``."""
+    size = theta.shape[-1]
+    axes = torch.eye(size, dtype=theta.dtype, device=theta.device).unsqueeze(1)
     contexts = context.unsqueeze(0).expand(size, *context.shape)
+    return axes, theta.unsqueeze(0).expand(size, *theta.shape), contexts.flatten(0, 1)
+
+
+def _traced_divergence(velocity: _Velocity, theta: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+    """The same by directional derivatives, which can be traced, along all axes: so in one network."""
+    axes, each, contexts = _along_axes(theta, context)
     along_all = axes.expand_as(each)
-    change, along = jvp(
-        lambda value: velocity(value, contexts.flatten(0, 1)), each.flatten(0, 1), along_all.flatten(0, 1)
-    )
+    change, along = jvp(lambda value: velocity(value, contexts), each.flatten(0, 1), along_all.flatten(0, 1))
     return change.reshape(each.shape)[0], (along.reshape(each.shape) * along_all).sum((0, 2))
 
 
-def _runge_kutta(field: Callable[[Tensor, Tensor], Tensor], state: Tensor, t: Tensor, dt: Tensor) -> Tensor:
-    """A step of the classical method of order 4."""
-    k1 = field(t, state)
-    k2 = field(t + dt / 2, state + dt / 2 * k1)
-    k3 = field(t + dt / 2, state + dt / 2 * k2)
-    k4 = field(t + dt, state + dt * k3)
-    return state + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+def _integrated(field: Callable[[Tensor, Tensor], Tensor], times: Array, x: Tensor) -> Tensor:
+    """The state at the last of some times, of the state ``x`` at the first.
+
+    A turn of the loop is one evaluation of the field, not a step of four, so that a trace has the network once.
+    """
+    lengths = np.diff(times)[:, None]
+    at = x.new_tensor((times[:-1, None] + _NODES * lengths).reshape(-1).tolist())
+    reach, weight = (x.new_tensor((each * lengths).reshape(-1).tolist()) for each in (_REACHES, _WEIGHTS))
+
+    def turn(i: Tensor, start: Tensor, end: Tensor, point: Tensor) -> tuple[Tensor, ...]:
+        change = field(at.index_select(0, i), point)
+        end = end + weight.index_select(0, i) * change
+        ends = i % len(_NODES) == len(_NODES) - 1
+        start = torch.where(ends, end, start)
+        # the last evaluation of a step reaches no further
+        return i + 1, start, end, start + reach.index_select(0, i) * change
+
+    first = torch.zeros(1, dtype=torch.int64, device=x.device)
+    return loop(at.shape[0], (first, x, x, x), turn)[1]
 
 
 def _raw(standard: Tensor, network: nn.Module) -> Tensor:

@@ -131,6 +131,25 @@ def test_a_manifests_bounds_are_checked(fields):
         Within(**{"graph": "inverse", "low": "0", "high": "1", "rounds": 10, **fields})
 
 
+def test_encodings_that_cost_much_are_shared_by_the_inputs_of_a_proof(posterior, monkeypatch):
+    """Each graph behind the encoder gets 17 of them, in an order of its own, rather than new ones each time."""
+    from zoo_onnx import budget
+    from zoo_onnx.inputs import BATCHES, Inputs
+
+    def drawn(name, n):
+        graph = next(graph for graph in programs.graphs if graph.name == name)
+        return {tuple(row) for row in inputs.ordinary(graph, {"batch": n, "rows": n})["embedding"].tolist()}
+
+    programs, most = posterior.programs(), max(BATCHES)
+    for allowed, shared in ((0.0, True), (math.inf, False)):
+        monkeypatch.setattr(budget, "ENCODING", allowed)
+        inputs = Inputs(posterior, programs)
+        first = drawn("inverse", most)
+        assert len(first) == most
+        assert (drawn("log_prob", most) == first) == shared
+        assert (drawn("log_prob", 3) < first) == shared
+
+
 # -- sbi itself ------------------------------------------------------------------------------------------------------
 
 

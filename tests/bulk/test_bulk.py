@@ -1,10 +1,14 @@
 """Samples and log-densities in bulk: the shards of one call, whoever makes them, and none of them twice."""
 
+import contextlib
 import doctest
 import json
 import os
 import re
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -248,6 +252,70 @@ def test_what_was_made_before_a_failure_is_kept(tmp_path):
 
     assert run(Sampling, tmp_path, noting).complete
     assert asked == [2, 3]
+
+
+def test_an_interruption_while_workers_are_started_comes_when_they_are():
+    """A worker that is not yet one of the pool's would be ended by nobody, and the process wait for it at its end."""
+    began = []
+
+    def handler(number, frame):
+        began.append("handled")
+        raise KeyboardInterrupt
+
+    def start():
+        with engines._undisturbed():
+            os.kill(os.getpid(), signal.SIGTERM)
+            blocked.update(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+            began.append("started")
+
+    before, blocked = signal.signal(signal.SIGTERM, handler), set()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start()
+        assert began == ["started", "handled"]
+        assert {signal.SIGINT, signal.SIGTERM, signal.SIGHUP} <= blocked
+        assert not {signal.SIGINT, signal.SIGTERM} & signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGKILL", -signal.SIGKILL)])
+def test_workers_end_with_the_process_that_shares_the_work(tmp_path, name, code):
+    """At any time from the start of the first worker on, and without a word of theirs."""
+    command = [sys.executable, "-m", "zoo", "-q", "run", "mnist-unet", "-n", "100000", "--engine", "local"]
+    for wait in (0.0, 0.5, 5.0):
+        process = subprocess.Popen(
+            [*command, "--workers", "2", "--seed", "0", "-o", "shards"],
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        while not _session(process.pid, "multiprocessing.spawn"):
+            assert process.poll() is None
+            time.sleep(0.02)
+        time.sleep(wait)
+        process.send_signal(getattr(signal, name))
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == code
+        if name != "SIGKILL":
+            assert said.split() == ["Error:", "interrupted" if name == "SIGINT" else "terminated"]
+        deadline = time.monotonic() + 60
+        while _session(process.pid, "multiprocessing.spawn"):
+            assert time.monotonic() < deadline, "a worker goes on"
+            time.sleep(0.1)
+
+
+def _session(number, words):
+    """Whether a process of a session has these words in its command."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            session = path.read_text().rpartition(")")[2].split()[3]
+            if session == str(number) and words.encode() in (path.parent / "cmdline").read_bytes():
+                return True
+    return False
 
 
 @pytest.mark.processes

@@ -57,7 +57,9 @@ def test_what_is_not_finite_is_told_by_row_and_column_and_changes_nothing(value)
     contexts = NORMAL.float().clone()
     contexts[17, 2] = value
     part = StandardizedContext(3)
-    with pytest.raises(DataError, match=rf"the contexts have the value {value} in row 17, column 2, counted from 0$"):
+    with pytest.raises(
+        DataError, match=rf"(?m)the contexts have the value {value} in row 17, column 2, counted from 0$"
+    ):
         part.prepare(contexts)
     assert part.scale.tolist() == [1, 1, 1]
 
@@ -151,7 +153,9 @@ def test_numbers_beyond_float32_are_refused_in_data():
     values = np.zeros((4, 1, 2, 2))
     values[3, 0, 1, 0] = 1e39
     values[3, 0, 1, 1] = np.nan
-    with pytest.raises(DataError, match=r"^pictures have the value 1e\+39 in row 3, at \[0, 1, 0\], .* and 1 more$"):
+    with pytest.raises(
+        DataError, match=r"(?m)^pictures have the value 1e\+39 in row 3, at \[0, 1, 0\], .* and 1 more$"
+    ):
         check_finite(values, "pictures")
     check_finite(np.full((2, 2), np.finfo(np.float32).max), "numbers")
     check_finite(np.zeros((2, 2), np.float16), "halves")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zoo.errors import ConfigError, DataError
-from zoo.reading import building, finding, options
+from zoo.reading import building, finding, objects, options
 from zoo.reading.cells import of_values, typed
 from zoo.reading.columns import described
 from zoo.reading.content import Rows
@@ -148,13 +148,64 @@ def test_whole_numbers_are_rounded_in_memory_on_disk_and_with_conditions(tmp_pat
         name: np.unique(built(content).data.grain).tolist()
         for name, content in {
             "memory": content_of(x),
-            "disk": content_of(stored),
+            "disk": objects.of_array(stored),
             "given": content_of(x, condition=np.linspace(0, 1, 64)),
         }.items()
     }
     assert grains == {"memory": [1.0], "disk": [1.0], "given": [1.0]}
     mixed = np.column_stack([x[:, 0], np.random.default_rng(1).normal(size=64)])
     assert "rounded to different steps, and 'x0' get no noise" in built(content_of(mixed, condition=x[:, 1])).notes[0]
+
+
+def mapped(path, x):
+    np.save(path, x)
+    return np.load(path, mmap_mode="r")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_decimals_on_disk_are_those_in_memory(dtype, tmp_path):
+    """Found on some rows, and true of all: one number between the steps is enough for none."""
+    x = np.random.default_rng(0).normal(size=(500_000, 4)).round(2).astype(dtype)
+    grain = np.float32(0.01)
+    assert np.all(built(objects.of_array(mapped(tmp_path / "a.npy", x))).data.grain == grain)
+    assert np.all(built(content_of(x[:500])).data.grain == grain)
+    assert built(objects.of_array(mapped(tmp_path / "one.npy", x[:, 0]))).data.grain == grain
+    x[123_457, 2] += 0.003
+    assert built(objects.of_array(mapped(tmp_path / "b.npy", x))).data.grain is None
+    x[123_457, 2] = np.nan  # which is told elsewhere
+    assert np.all(built(objects.of_array(mapped(tmp_path / "c.npy", x))).data.grain == grain)
+    x[:, 1] = np.random.default_rng(1).normal(size=len(x))
+    told = built(objects.of_array(mapped(tmp_path / "d.npy", x)))
+    assert told.data.grain is None
+    assert told.notes == ("columns are rounded to different steps, and 'x0', 'x2', 'x3' get no noise within theirs",)
+
+
+def test_large_mapped_arrays_of_pythons_stay_in_their_files(tmp_path, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    assert isinstance(content_of(mapped(tmp_path / "a.npy", x)), Rows)
+    monkeypatch.setattr(objects, "IN_MEMORY", 0)
+    large = content_of(mapped(tmp_path / "b.npy", x), condition=np.arange(50) % 2)
+    assert isinstance(large.x, np.memmap)
+
+
+def test_whole_numbers_on_disk_that_differ_in_their_steps_are_whole(tmp_path):
+    x = np.random.default_rng(0).integers(0, 50, (300, 2)) * np.array([1, 100])
+    assert (built(objects.of_array(mapped(tmp_path / "a.npy", x))).data.grain == 1.0).all()
+    assert (built(objects.of_array(mapped(tmp_path / "b.npy", x[:, 1:]))).data.grain == 100.0).all()
+
+
+def test_a_cell_that_keeps_a_column_from_being_numbers_is_shown():
+    numbers = [f"0.{i}" for i in range(40)]
+    assert typed([*numbers, "inf"]).note == "of its 41 cells 1 is no number, such as 'inf'"
+    assert typed([*numbers, "x", "y"]).note == "of its 42 cells 2 are no numbers, such as 'x'"
+    assert typed(["0123", "4567", "1"]).note == typed(["a", "b", "1"]).note == typed(numbers).note == ""
+
+
+def test_infinite_numbers_are_called_so():
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    x[3, 1] = np.inf
+    with pytest.raises(DataError, match="column 'x1' has infinite numbers, 1 of them: leave their cells or rows out"):
+        built(content_of(x))
 
 
 def test_headings_that_count_are_not_a_sample(tmp_path):

@@ -198,6 +198,29 @@ def test_a_closed_pipe_is_quiet(site, zoo_command, tmp_path):
         assert process.wait(30) == 1
 
 
+def every_command(command=cli, path=()):
+    """The command line's own, and the commands of those that have some, as words."""
+    yield path
+    if isinstance(command, click.Group):
+        app = App()
+        app.no_plugins = True
+        context = click.Context(command, obj=app)
+        for name in command.list_commands(context):
+            yield from every_command(command.get_command(context, name), (*path, name))
+
+
+def test_the_help_of_every_command_fits_80_columns(monkeypatch):
+    """What it shows as an example too."""
+    monkeypatch.setenv("COLUMNS", "80")
+    paths = list(every_command())
+    assert {path[0] for path in paths if path} == set(COMMANDS)
+    assert ("cache", "ls") in paths
+    for path in paths:
+        told = CliRunner().invoke(cli, [*path, "--help"])
+        assert told.exit_code == 0
+        assert max(map(len, told.output.splitlines())) <= 80, path
+
+
 def test_ctrl_c_exits_with_130(zoo_command, site):
     site.install("interrupting", "raise KeyboardInterrupt\n")
     done = zoo_command("list", check=130)

@@ -1,5 +1,6 @@
 """Every command before a stdout that is closed, full, or that nobody reads any more, and under signals that end it."""
 
+import importlib
 import json
 import os
 import signal
@@ -24,8 +25,15 @@ WRITING = {
     "plugins": ["plugins"],
     "doctor": ["doctor", "--help"],
 }
+WITHIN = [
+    [name, inner, "--help"]
+    for name in COMMANDS
+    for inner in getattr(importlib.import_module(f"zoo.cli.{name.replace('-', '_')}").command, "commands", ())
+]
 LINES = [
     *[WRITING.get(name, [name, "--help"]) for name in COMMANDS],
+    *WITHIN,
+    ["cache", "ls", "--json"],
     ["list", "--all", "--json"],
     ["show", "nothing-of-this-name", "--json"],
     ["--help"],

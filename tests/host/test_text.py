@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from zoo.cli._text import count, facts, shape, size, table
+from zoo.cli._text import broken, count, echo, facts, sentence, shape, size, table
 
 ROWS = [["nsf-coupling", "", "neural spline flow of several words"], ["unet[32]", "", "a network"]]
 HEADERS = ["name", "nothing", "summary"]
@@ -50,6 +50,46 @@ def test_facts_leave_out_what_is_empty_and_indent_lines(capsys):
     assert capsys.readouterr().out == "name    x\npapers  one\n        two\n"
     facts([])
     assert capsys.readouterr().out == ""
+
+
+def test_lines_are_broken_between_words_and_commands_stay_whole():
+    text = "install it: `pip install 'genzoo[cpu]'`, or a-word-that-is-longer-than-the-line, then go on"
+    assert broken(text, 30) == [
+        "install it:",
+        "`pip install 'genzoo[cpu]'`,",
+        "or",
+        "a-word-that-is-longer-than-the-line,",
+        "then go on",
+    ]
+    assert broken("short", 80) == ["short"]
+    assert broken("", 80) == [""]
+    assert broken("  two  spaces", 80) == ["  two  spaces"]
+
+
+def test_facts_and_messages_fit_a_terminal(capsys, monkeypatch):
+    long = "a sentence of several words that no narrow terminal has room for in one line"
+    monkeypatch.setenv("COLUMNS", "50")
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(getattr(sys, name), "isatty", lambda: True, raising=False)
+    facts([("summary", long), ("more", ["one", long]), ("again", "zoo run " + long)], whole=("again",))
+    echo(long, err=True)
+    out, err = capsys.readouterr()
+    *lines, again = out.splitlines()
+    assert max(map(len, [*lines, *err.splitlines()])) <= 50
+    assert again == f"again    zoo run {long}"
+    assert " ".join(err.split()) == long
+    assert out.split() == ["summary", *long.split(), "more", "one", *long.split(), "again", "zoo", "run", *long.split()]
+    sentence("warning " + long, hang=8)
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert rest
+    assert all(line.startswith(" " * 8) for line in rest)
+    assert max(map(len, [first, *rest])) <= 50
+    # what reads a pipe gets a line each
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False, raising=False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
+    facts([("summary", long)])
+    echo(long, err=True)
+    assert [text.splitlines() for text in capsys.readouterr()] == [[f"summary  {long}"], [long]]
 
 
 def test_numbers():

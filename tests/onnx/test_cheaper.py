@@ -169,3 +169,55 @@ def test_gelu_is_written_as_onnx_runtime_fuses_it(approximate, fused, tmp_path):
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     onnxruntime.InferenceSession(tmp_path / "g.onnx", options, providers=["CPUExecutionProvider"])
     assert fused in {node.op_type for node in ir.load(tmp_path / "optimised.onnx").graph}
+
+
+SOFT_LIMITS = {
+    "k": (lambda x: x / (1 + x.abs() * 0.3), 1),
+    "c": (lambda x: x / (1 + x.abs() / 8.0), 1),
+    "one": (lambda x: x / (x.abs() + 1), 1),
+    "negative": (lambda x: x / torch.rsub(x.abs(), -1.0, alpha=0.2), 1),
+    "several": (lambda x: x / (1 + torch.tensor([0.5, 2.0, 4.0, 1.0]) * x.abs()), 1),
+    "of another": (lambda x: x / (1 + (x + 1).abs()), 0),
+    "with a pole": (lambda x: x / (1 - 0.1 * x.abs()), 0),
+    "from two": (lambda x: x / (2 + x.abs()), 0),
+}
+
+
+class Applied(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+@pytest.mark.parametrize("name", SOFT_LIMITS)
+def test_a_soft_limit_is_a_softsign(name, tmp_path):
+    function, count = SOFT_LIMITS[name]
+    x = np.array([[-1e30, -3.0, 0.0, 1e-30], [2.0, 5.0, 300.0, 1e30]], np.float32)
+    operators, _ = written(Applied(function), (4,), tmp_path, x)
+    assert operators["Softsign"] == count
+    assert (operators["Div"] == 0) == bool(count)
+
+
+@pytest.mark.parametrize("shape", [(1,), (7, 1), (4,), (3, 1, 1)])
+def test_a_number_has_the_axes_of_what_ends_in_an_axis_of_one(shape, tmp_path):
+    function = Applied(lambda x: torch.where(x * 3.0 - 2.0 >= 0.5, x, 1.5 - x))
+    _, model = written(function, shape, tmp_path, drawn(5, *shape))
+    ranks = {
+        len(value.const_value.shape)
+        for node in model.graph
+        if node.op_type in ("Mul", "Sub", "GreaterOrEqual")
+        for value in node.inputs
+        if value.const_value is not None
+    }
+    assert ranks == {1 + len(shape) if shape[-1] == 1 else 0}
+
+
+def test_a_reshape_computes_no_sizes(tmp_path):
+    function = Applied(lambda x: x.unflatten(1, (-1, 2)).movedim(2, 0)[0])
+    operators, _ = written(function, (6,), tmp_path, drawn(5, 6))
+    assert not operators["Shape"]

@@ -124,6 +124,50 @@ def test_an_interrupted_run_goes_on(tmp_path, recipe):
     assert (out / WEIGHTS_FILE).read_bytes() == (tmp_path / "whole" / WEIGHTS_FILE).read_bytes()
 
 
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_each_signal_that_ends_a_run_saves_it_and_has_its_own_code(tmp_path, recipe, monkeypatch, name, code):
+    """A terminal that is closed, a machine that is shut down: as for Ctrl-C, there is a checkpoint."""
+    from zoo.training import loop
+
+    number, steps = getattr(signal, name), loop._step
+    before = signal.getsignal(number)
+    # what started the tests may ignore it; the run leaves what is ignored as it is
+    signal.signal(number, signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL)
+
+    def step(*args, **kwargs):
+        os.kill(os.getpid(), number)
+        return steps(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "_step", step)
+    try:
+        result = zoo("train", recipe, "-o", tmp_path / "out")
+    finally:
+        signal.signal(number, before)
+    assert result.exit_code == code
+    assert result.stderr.count("run the same command to resume") == 1
+    assert "Error" not in result.stderr
+    monkeypatch.undo()
+    assert (tmp_path / "out" / CHECKPOINT_FILE).exists()
+    assert "resuming" in zoo("train", recipe, "-o", tmp_path / "out").stderr
+
+
+def test_a_run_that_is_not_to_hear_of_its_terminal_goes_on(tmp_path, recipe, monkeypatch):
+    """``nohup zoo train``."""
+    from zoo.training import loop
+
+    before, steps = signal.signal(signal.SIGHUP, signal.SIG_IGN), loop._step
+
+    def step(*args, **kwargs):
+        os.kill(os.getpid(), signal.SIGHUP)
+        return steps(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "_step", step)
+    try:
+        assert zoo("train", recipe, "-o", tmp_path / "out", "--steps", 3).exit_code == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 DIVERGING = RECIPE.replace("[training]", "[training]\nchanges = [{ step = 8, learning_rate = 1e30 }]")
 
 

@@ -104,10 +104,17 @@ def test_another_learning_rate_is_another_run_and_the_error_says_what_to_do(tmp_
     path = tmp_path / "c.safetensors"
     with pytest.raises(ConfigError):
         train(Diverging("loss"), data(), recipe(), path)
-    with pytest.raises(WeightsError, match=r"another recipe: training\.learning_rate was 0\.1 and is 0\.01$") as caught:
+    with pytest.raises(
+        WeightsError, match=r"(?m)another recipe: training\.learning_rate was 0\.1 and is 0\.01$"
+    ) as caught:
         train(Diverging(), data(), recipe(learning_rate=0.01), path)
     assert "--restart" in caught.value.hint
-    assert "Use training.changes for settings that change from step 4 on" in caught.value.hint
+    assert "changes = [{ step = 4, learning_rate = 0.01 }] in [training]" in caught.value.hint
+    with pytest.raises(WeightsError, match="batch_size") as caught:
+        train(Diverging(), data(), recipe(batch_size=7), path)
+    assert "changes" not in caught.value.hint
+    changed = recipe(changes=(TrainingChange(4, learning_rate=0.01),))
+    assert train(Diverging(), data(), changed, path) is not None
     path.unlink()
     assert train(Diverging(), data(), recipe(learning_rate=0.01), path) is not None
 

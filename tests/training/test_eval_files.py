@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from zoo.models.sources import resolve  # noqa: E402
 from zoo.reading import matching  # noqa: E402
 from zoo.reading.matching import Wanted  # noqa: E402
 from zoo.registry import installed  # noqa: E402
+from zoo.registry.cards import ModelCard  # noqa: E402
 from zoo.training.data import data_of_model, trained_on  # noqa: E402
 
 HEADINGS = ["height", "share", "city", "joined", "left", "age in years", "job", "part"]
@@ -257,3 +260,32 @@ def test_other_real_data_are_those_of_the_training_or_half_of_the_file(folder, t
     alone = matching.held_out("test.csv", read, wanted, None, 0)
     assert (len(alone.train), len(alone.test)) == (25, 25)
     assert not {row.tobytes() for row in alone.train.x} & {row.tobytes() for row in alone.test.x}
+
+
+def test_metrics_and_page_go_into_the_card_of_a_run_and_onto_the_hub(folder, tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("huggingface_hub")
+    from zoo.hub.addresses import address_of
+    from zoo.hub.pushing import stage
+
+    shutil.copytree(folder / "run", tmp_path / "run")
+    done = run("eval", tmp_path / "run", "--card", "--samples", 60, "--metric", "likelihood")
+    assert "wrote" in done.stderr
+    card = ModelCard.from_folder(tmp_path / "run")
+    assert card.metrics["test_nll"]["samples"] > 40
+    page = (tmp_path / "run" / "report.md").read_text("utf-8")
+    assert re.findall("^## (.*)", page, flags=re.M) == ["Metrics", "Samples", "Marginals", "Likelihood", "Training"]
+    shown = re.findall(r"\]\((.*?)\)", page)
+    assert shown
+    assert all((tmp_path / "run" / name).is_file() for name in shown)
+    # once more, since a card is no page of a user's
+    run("eval", tmp_path / "run", "--card", "--samples", 60, "--metric", "likelihood")
+    (tmp_path / "staged").mkdir()
+    stage(tmp_path / "run", address_of("hf:somebody/people"), tmp_path / "staged")
+    readme = (tmp_path / "staged" / "README.md").read_text("utf-8")
+    assert "## Marginals" in readme
+    assert all((tmp_path / "staged" / name).is_file() for name in re.findall(r"\]\((report.*?)\)", readme))
+    refused = CliRunner().invoke(_group.cli, ["eval", str(tmp_path / "run"), "--card", "--data", "x.csv"])
+    assert "--card and --data exclude each other" in refused.stderr
+    refused = CliRunner().invoke(_group.cli, ["eval", "moons-nsf", "--card"])
+    assert "--card writes into the folder of a run" in refused.stderr

@@ -1,5 +1,6 @@
 """What the targets ``web`` and ``node`` write, looked at from Python: no browser, no Node, no ONNX Runtime for them."""
 
+import base64
 import hashlib
 import json
 import re
@@ -11,6 +12,7 @@ import pytest
 
 import zoo
 from zoo.bundle import open_bundle
+from zoo.bundle.example import example_of
 from zoo.errors import MissingDependencyError, UnknownNameError, UsageError
 from zoo.exporting import pack
 from zoo_targets.compare import golden_context
@@ -285,6 +287,17 @@ def test_a_page_begins_with_no_words_drawn_at_random(bundle, registry, ort, tmp_
         assert list(json.loads((page / "page.json").read_text("utf-8"))["condition"]) == expected
 
 
+def test_a_page_begins_with_the_example_of_its_bundle(shipped, registry, ort, tmp_path):
+    for name, parts in (("emoji-text", ["style", "prompt"]), ("maze-policy", ["picture", "place"])):
+        opened = shipped(name)
+        page = pack(opened, tmp_path / name, target="web", registry=registry, ort=ort)
+        shown = json.loads((page / "page.json").read_text("utf-8"))["condition"]
+        assert sorted(shown) == sorted(parts)
+        if name == "maze-policy":
+            bytes_ = np.frombuffer(base64.b64decode(shown["picture"]), np.uint8)
+            np.testing.assert_array_equal(bytes_.reshape(3, 32, 32), example_of(opened)["picture"])
+
+
 @pytest.mark.parametrize(("name", "expected"), [("Größe 3/β", "gr-e-3"), ("a--b", "a-b"), ("β", "genzoo-model")])
 def test_any_name_becomes_one_that_npm_takes(shipped, name, expected):
     manifest = shipped("moons-nsf").manifest
@@ -309,7 +322,7 @@ def test_checking_says_what_is_missing(shipped, registry, ort, tmp_path, monkeyp
     with pytest.raises(MissingDependencyError, match=r"^Chromium is needed to run the page and is not inst") as one:
         page.verify(folder)
     with pytest.raises(
-        MissingDependencyError, match=r"^Node is needed to run the package and is not installed$"
+        MissingDependencyError, match=r"(?m)^Node is needed to run the package and is not installed$"
     ) as two:
         package.verify(other)
     assert one.value.hint

@@ -174,6 +174,21 @@ def test_a_vector_is_at_first_one_that_the_model_knows(visit, bundle):
     np.testing.assert_array_equal([np.float32(number) for number in shown.split(", ")], known)
 
 
+@pytest.mark.parametrize("name", ["maze-policy", "emoji-text"])
+def test_the_form_begins_with_the_example(visit, bundle, name):
+    """A picture on its canvas, words in their field: the first draw is of it."""
+    model = BundledModel(bundle(name), "cpu")
+    table = {"maze-policy": "", "emoji-text": "&table=ddim-10&guidance=1"}[name]
+    browser = visit(name, f"#n=1&seed=2{table}")
+    drawn(browser, model, seed=2, condition=model.example, **({"steps": 10, "guidance": 1.0} if table else {}))
+    if name == "emoji-text":
+        fields = "Array.from(document.querySelectorAll('#parts input[type=text]'), (field) => field.value)"
+        assert browser.evaluate(fields) == ["smiling face with sunglasses"]
+    else:
+        image = browser.evaluate(PIXELS.replace("#view", "#parts"))[0]  # its red channel
+        np.testing.assert_array_equal(np.array(image).reshape(32, 32), model.example["picture"][0])
+
+
 def test_other_numbers_are_written_down(visit, bundle):
     """Of a flow whose steps are a loop, with weights in its body."""
     model = BundledModel(bundle("maf-loop"), "cpu")

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -233,6 +234,13 @@ def test_the_package_checks_itself_and_says_how_to_use_it(packed, modules, name)
     package = packed(name, "node")
     assert target.verify(package) == "3 samples by sample.mjs in Node"
     readme = (package / "README.md").read_text("utf-8")
-    shown = {"policy": "--condition image=image.npy --condition state=", "everything": "--condition track=track.npy"}
+    shown = {
+        "policy": "--condition image=example/image.npy --condition state=",
+        "everything": "track=example/track.npy",
+    }
     assert shown[name] in readme
     assert "condition: { " in readme
+    command = shlex.split(next(line for line in readme.splitlines() if line.startswith("node sample.mjs")))
+    done = subprocess.run(command, cwd=package, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(np.load(package / "samples.npy")) == 4

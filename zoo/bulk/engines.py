@@ -7,13 +7,16 @@ than its workers need. A worker's error ends the run.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
 from zoo.bulk.job import Job, Shard, Task, Worker
 from zoo.errors import RuntimeFailure
@@ -21,6 +24,10 @@ from zoo.errors import RuntimeFailure
 #: an engine; ``workers`` is how many to use, or None for as many as there are processors
 EngineFunction = Callable[[Job, Iterable[Task], int | None], Iterator[Shard]]
 
+#: signals that end a process; a system may lack some
+_ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+#: whether signals can be blocked; a system may be unable to
+_BLOCKS = hasattr(signal, "pthread_sigmask")
 #: how often in a row workers may end before one of them finishes a shard
 _MOST_LOSSES = 3
 #: tasks that a worker has at hand, so that it need not wait
@@ -41,7 +48,8 @@ def local(job: Job, tasks: Iterable[Task], workers: int | None = None) -> Iterat
         try:
             while True:
                 while len(running) < workers * _AHEAD and (task := _next(again, coming)) is not None:
-                    running[pool.submit(_make, task)] = task
+                    with _undisturbed():
+                        running[pool.submit(_make, task)] = task
                 if not running:
                     return
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -67,6 +75,32 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A block that signals that end this process interrupt only when it is over, and in which workers are started.
+
+    A worker that is interrupted while it is started is none of the pool's yet, so that nobody would end it. Workers
+    begin with these signals blocked, as they would otherwise answer to Ctrl-C each for itself.
+    """
+    noted: list[int] = []
+    handlers: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        # a thread that does not block them may get them, for this one to handle
+        for number in _ENDING:
+            if callable(signal.getsignal(number)):
+                handlers[number] = signal.signal(number, lambda number, frame: noted.append(number))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING) if _BLOCKS else None
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if noted:
+            signal.raise_signal(noted[0])
+
+
 def _next(again: deque[Task], coming: Iterator[Task]) -> Task | None:
     return again.popleft() if again else next(coming, None)
 
@@ -87,8 +121,19 @@ _worker: Worker | None = None
 
 def _begin(job: Job) -> None:
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that shares the work ends it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that shares the work ends it, by SIGTERM
+    if _BLOCKS:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = Worker(job)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that shares the work is gone, even if that was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker is a process that was started by another"
+    parent.join()
+    os._exit(1)
 
 
 def _make(task: Task) -> Shard:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from zoo.bundle.manifest import FORMAT, VERSION, FileInfo, GraphInfo, Manifest, read_manifest
 from zoo.bundle.nearby import MANIFEST
 from zoo.bundle.opening import (
+    EXAMPLE,
     GOLDEN,
     MODEL_CARD,
     TABLES,
@@ -16,6 +17,7 @@ from zoo.bundle.opening import (
 )
 
 __all__ = [
+    "EXAMPLE",
     "FORMAT",
     "GOLDEN",
     "MANIFEST",

@@ -8,6 +8,7 @@
                            need (folded, inverted) under names that begin with "graph:"
     tables.safetensors     step tables of iterated programs, for runtimes that do not compute their own
     golden.safetensors     inputs and outputs to replay on the machine at hand
+    example.safetensors    a condition to begin with, see :mod:`zoo.bundle.example`
     MODEL_CARD.md          for people
 
 ``docs/bundle-format.md`` specifies it. Bundles are untrusted, so nothing is used before it has been checked: the
@@ -40,10 +41,11 @@ from zoo.files import sha256
 WEIGHTS = "weights.safetensors"
 TABLES = "tables.safetensors"
 GOLDEN = "golden.safetensors"
+EXAMPLE = "example.safetensors"
 MODEL_CARD = "MODEL_CARD.md"
 
 #: the largest files that are opened, by name or suffix
-_MAX_BYTES = {TABLES: 64 << 20, GOLDEN: 1 << 30, ".onnx": MAX_GRAPH_BYTES, ".safetensors": 1 << 37}
+_MAX_BYTES = {TABLES: 64 << 20, GOLDEN: 1 << 30, EXAMPLE: 64 << 20, ".onnx": MAX_GRAPH_BYTES, ".safetensors": 1 << 37}
 _MAX_OTHER_BYTES = 64 << 20
 _CHUNK = 1 << 20
 

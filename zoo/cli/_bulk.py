@@ -19,7 +19,7 @@ from zoo.cli._app import App
 from zoo.cli._opening import open_model
 from zoo.cli._plan import check_sampler, guiding_of, of_samples, wanted_of
 from zoo.cli._request import Request, flag
-from zoo.cli._sampling import shown_range, written
+from zoo.cli._sampling import shown_range, worded, written
 from zoo.conditions import ConditionLike
 from zoo.errors import UsageError
 from zoo.files import sha256
@@ -92,6 +92,7 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         model.modality,
         length=model.manifest.length,
         value_range=shown_range(model),
+        **worded(facts),
         about={"model": facts.name, "n": wanted.n, "seed": seed},
     )
     job = Sampling(*_places(model, request), suffix, wanted.n, keywords=keywords, extras=extras, plugins=_plugins(app))

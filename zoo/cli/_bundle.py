@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo.bundle import Bundle, GraphInfo, Manifest
+from zoo.bundle.example import example_of, told
 from zoo.cli._text import size
 from zoo.programs.ports import Port
 
@@ -20,6 +21,7 @@ def described(bundle: Bundle) -> dict[str, Any]:
         "programs": json.loads(manifest.to_json())["programs"],
         "scores": manifest.log_prob is not None,
         "batch": manifest.batch,
+        "example": _example(bundle),
         "precision": manifest.precision,
         "proof": dict(manifest.proof),
         "size": sum(info.size for info in manifest.files.values()),
@@ -36,10 +38,17 @@ def explained(bundle: Bundle) -> list[tuple[str, str | list[str]]]:
         ("graphs", [_graph(name, graph) for name, graph in manifest.graphs.items()]),
         ("samples by", _sampling(manifest)),
         ("scores by", _scoring(manifest)),
+        ("example", "; ".join(f"{name}: {text}" for name, text in (_example(bundle) or {}).items())),
         ("batch", "any" if manifest.batch is None else f"{manifest.batch}, filled up and cut off as needed"),
         ("precision", _precision(manifest.precision)),
         ("proven", _proof(manifest.proof)),
     ]
+
+
+def _example(bundle: Bundle) -> dict[str, str] | None:
+    """The example in words, by the names of its parts; None if there is none."""
+    condition, example = bundle.manifest.condition, example_of(bundle)
+    return None if condition is None or example is None else told(condition, example)
 
 
 def _graph(name: str, graph: GraphInfo) -> str:

@@ -16,20 +16,23 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from zoo.arrays import Array
+from zoo.bundle import Manifest
+from zoo.bundle.example import has_example
 from zoo.conditions import Condition, ConditionLike, Part, StoredCondition
 from zoo.errors import ConditionError, UsageError
 from zoo.files import reason_of
 from zoo.render import delimited
 from zoo.render.files import PART
+from zoo.render.read import TABLES, read_labelled, table_in
 
 if TYPE_CHECKING:
     from zoo.modality import Column
+    from zoo.render.delimited import Delimited
     from zoo.samplers.options import Composition
 
 _LARGEST_JSON = 64 << 20
 #: files that may hold several parts by their names
 _OF_PARTS = (".npz", ".safetensors", ".json")
-_TABLES = delimited.SUFFIXES
 
 
 def condition_from(
@@ -48,8 +51,6 @@ def condition_from(
         ConditionError: an unknown part, or a text that is neither a file nor a value of the part.
         DataError: a file that cannot be read.
     """
-    from zoo.render.read import read_labelled
-
     if columns and len(texts) == 1 and (rows := _of_table(Path(texts[0]), columns)) is not None:
         return rows
     if condition.plain:
@@ -81,6 +82,16 @@ def condition_from(
     return values
 
 
+def needed_options(manifest: Manifest | None) -> str:
+    """The options without which ``zoo run`` draws nothing to look at: an example, or a condition that it needs."""
+    condition = None if manifest is None else manifest.condition
+    if manifest is None or condition is None or condition.kind == "classes":
+        return ""
+    if has_example(manifest):
+        return " --example"
+    return " --condition ..." if condition.required else ""
+
+
 def _of_table(path: Path, columns: Sequence[Column]) -> ConditionLike:
     """The condition in a table that has all its columns: one value if it has one row; None for another file.
 
@@ -97,7 +108,7 @@ def _of_table(path: Path, columns: Sequence[Column]) -> ConditionLike:
 
 
 def rows_of_table(path: Path, columns: Sequence[Column]) -> StoredCondition:
-    """The conditions in the rows of a .csv or .tsv file that has all these columns, with their dates and classes.
+    """The conditions in the rows of a table that has all these columns, with their dates and classes.
 
     Cells of numbers may be missing where a column marks them, as in training. None for a file without all the columns,
     and for columns that are all plain numbers, which :func:`zoo.render.read.read_labelled` finds.
@@ -111,10 +122,8 @@ def rows_of_table(path: Path, columns: Sequence[Column]) -> StoredCondition:
     from zoo.render import tables
 
     special = any(column.values or column.date or column.marks for column in columns)
-    if path.suffix.lower() not in _TABLES or not path.is_file() or not special:
-        return None
-    table = delimited.read(path)
-    if not {column.name for column in columns if not column.marks} <= set(table.header):
+    table = table_in(path, {column.name: column.date for column in columns}) if special else None
+    if table is None or not {column.name for column in columns if not column.marks} <= set(table.header):
         return None
     cells = table.columns([column.name for column in columns if not column.values and not column.date])
     read, gaps = [], {column.marks for column in columns if column.marks}
@@ -150,9 +159,10 @@ def unread_columns(
         DataError: a table that cannot be read.
     """
     path = Path(texts[0]) if len(texts) == 1 else Path()
-    if path.suffix.lower() not in _TABLES or not path.is_file():
+    table = table_in(path)
+    if table is None:
         return ""
-    header = delimited.read(path).header
+    header = table.header
     names = {column.name for column in columns if not column.marks} or set(condition.labels if condition.plain else ())
     if not condition.plain and not names:
         if not (len(condition.parts) > 1 or _holds_parts(condition, path)):
@@ -204,8 +214,8 @@ def _all_parts(condition: Condition, path: Path) -> Mapping[str, ArrayLike]:
     if path.suffix.lower() == ".json":
         values = _json(path)
         chosen = {name: values[name] for name in condition.names if name in values} if isinstance(values, dict) else {}
-    elif path.suffix.lower() in _TABLES:
-        chosen = _of_rows(condition, path)
+    elif (table := table_in(path)) is not None:
+        chosen = _of_rows(condition, path, table)
     else:
         # by themselves, or beside samples
         chosen = condition.restored({name.removeprefix(PART): array for name, array in read_arrays(path).items()})
@@ -216,11 +226,13 @@ def _all_parts(condition: Condition, path: Path) -> Mapping[str, ArrayLike]:
 
 def _holds_parts(condition: Condition, path: Path) -> bool:
     """Whether a file has parts by their names, and not one part alone."""
-    suffix = path.suffix.lower()
-    return suffix in _OF_PARTS or (suffix in _TABLES and condition.names[0] in delimited.read(path).header)
+    if path.suffix.lower() in _OF_PARTS:
+        return True
+    table = table_in(path)
+    return table is not None and condition.names[0] in table.header
 
 
-def _of_rows(condition: Condition, path: Path) -> Mapping[str, ArrayLike]:
+def _of_rows(condition: Condition, path: Path, table: Delimited) -> Mapping[str, ArrayLike]:
     """Parts by the headings of a table, with or without ``condition/`` before them: texts and labels, or numbers.
 
     Raises:
@@ -228,7 +240,6 @@ def _of_rows(condition: Condition, path: Path) -> Mapping[str, ArrayLike]:
     """
     from zoo.render.readers import parts_of
 
-    table = delimited.read(path)
     cells = {name.removeprefix(PART): column for name, column in table.columns().items()}
     pointed = {name.removeprefix(PART): column for name, column in table.columns(table.header).items()}
     parts = {part.name: part for part in condition.parts}
@@ -239,8 +250,9 @@ def _of_rows(condition: Condition, path: Path) -> Mapping[str, ArrayLike]:
 
 
 def _is_text(part: Part, cells: Sequence[str]) -> bool:
-    """Whether a column has texts or labels of a part, and not the numbers that stand for them in files of genzoo's."""
-    return part.takes_texts and not all(cell.strip().lstrip("-").isdecimal() for cell in cells)
+    """Whether a column has texts or classes of a part, and not numbers that stand for tokens in files of genzoo's."""
+    numbers = all(cell.strip().lstrip("-").isdecimal() for cell in cells)
+    return part.modality == "classes" or (part.takes_texts and not numbers)
 
 
 def negative_from(condition: Condition, texts: Sequence[str]) -> ConditionLike:
@@ -278,12 +290,20 @@ def composition_from(condition: Condition, texts: Sequence[str], n: int) -> Comp
     return composition
 
 
-def condition_of_file(condition: Condition, stored: StoredCondition, n: int) -> ConditionLike:
+def condition_of_file(condition: Condition, stored: StoredCondition, n: int, path: Path | None = None) -> ConditionLike:
     """The condition of ``n`` samples that a file holds beside its data.
+
+    Args:
+        condition: the model's.
+        stored: what :func:`zoo.render.read.read_samples` found.
+        n: how many samples there are.
+        path: of the file; where rows are texts, a class is its label, even if that looks like a number.
 
     Raises:
         ConditionError: it does not fit the model's.
     """
+    if path is not None and path.suffix.lower() in TABLES:
+        stored = _labelled(condition, stored)
     if condition.plain:
         return condition.array(stored, n)
     if not isinstance(stored, Mapping):
@@ -291,6 +311,18 @@ def condition_of_file(condition: Condition, stored: StoredCondition, n: int) -> 
     values = condition.restored(stored)
     condition.arrays(values, n)
     return values
+
+
+def _labelled(condition: Condition, stored: StoredCondition) -> StoredCondition:
+    """Whole numbers as texts where they may be labels of classes."""
+    labelled = {part.name for part in condition.parts if part.modality == "classes" and part.labels}
+    if isinstance(stored, Mapping):
+        return {name: _as_texts(values) if name in labelled else values for name, values in stored.items()}
+    return stored if stored is None or not labelled or not condition.plain else _as_texts(stored)
+
+
+def _as_texts(values: Any) -> Any:
+    return values.astype(str) if isinstance(values, np.ndarray) and values.dtype.kind in "iu" else values
 
 
 def _value(part: Part, text: str, option: str) -> ArrayLike:
@@ -332,7 +364,9 @@ def _read(part: Part, path: Path) -> ArrayLike:
     if path.suffix.lower() == ".json":
         value: ArrayLike = _json(path)
         return value
-    return read_condition(path)
+    values = read_condition(path)
+    named = part.modality == "classes" and part.labels and path.suffix.lower() in TABLES
+    return _as_texts(values) if named else values
 
 
 def _lines(path: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """Ending a command: every exception becomes an exit code, one sentence on stderr and, with ``--json``, a document.
 
-Exit codes: 0 done, 1 error, 2 usage, 3 a check or the parity proof failed, 130 interrupted, 143 terminated.
+Exit codes: 0 done, 1 error, 2 usage, 3 a check or the parity proof failed, 129 hung up (SIGHUP),
+130 interrupted (Ctrl-C), 143 terminated (SIGTERM).
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def _unexpected(app: App, error: Exception) -> None:
 def _interrupted(app: App, cause: BaseException | None) -> int:
     """Say so, unless the command has said it itself (an exception with arguments says what was kept)."""
     ended = isinstance(cause, Terminated)
-    if ended or not (cause and cause.args):
+    if not (cause and cause.args):
         _tell(app, "Interrupted", "terminated" if ended else "interrupted", None)
     else:
         _document(app, "Interrupted", str(cause), None)

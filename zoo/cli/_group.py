@@ -174,7 +174,8 @@ def cli(context: click.Context, no_plugins: tuple[str, ...], debug: bool, quiet:
     MODEL, wherever a command takes one, is the name of a model that `zoo list` shows, or the path of a model's folder
     or of an exported bundle.
 
-    Exit codes: 0 done, 1 error, 2 usage, 3 a check or the parity proof failed, 130 interrupted, 143 terminated.
+    Exit codes: 0 done, 1 error, 2 usage, 3 a check or the parity proof failed, 129 the terminal is gone, 130
+    interrupted, 143 terminated.
     """
     if context.invoked_subcommand is None:
         from zoo.cli._text import echo

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.bundle import EXAMPLE
 from zoo.cli._conditions import condition_from, condition_of_file, rows_of, served
 from zoo.errors import ConditionError, UsageError
 from zoo.samplers.guidance import Guidance
 
 if TYPE_CHECKING:
     from zoo.conditions import Condition, ConditionLike, StoredCondition
-    from zoo.models.sources import Facts
+    from zoo.models.sources import Facts, Source
     from zoo.runtime import Device
 
 #: stands for stdout as the output, and for stdin as data
@@ -63,6 +64,7 @@ class Request:
     engine: str | None = None
     workers: int | None = None
     shard_size: int | None = None
+    example: bool | None = None
 
     @property
     def to_stdout(self) -> bool:
@@ -93,9 +95,10 @@ SAMPLING_ONLY = ("n", "sampler", *_GUIDING, *_STARTING, "encode", "previews", "d
 #: option -> options that it excludes
 _EXCLUDED = {
     "encode": ("n", "seed", "sampler", *_GUIDING, *_STARTING, "previews", "density", "stop_after", "resume"),
-    "resume": ("n", "seed", "sampler", "steps", *_GUIDING, *_STARTING, "condition"),
+    "resume": ("n", "seed", "sampler", "steps", *_GUIDING, *_STARTING, "condition", "example"),
     "interpolate": ("mask", "strength", "stop_after", "compose"),
-    "compose": ("guidance", "guidance_interval", "guidance_rescale", "condition"),
+    "compose": ("guidance", "guidance_interval", "guidance_rescale", "condition", "example"),
+    "example": ("condition", "classes"),
     "noise": ("init", "temperature"),
     "init": ("temperature",),
     "stop_after": ("temperature",),
@@ -108,7 +111,7 @@ PIPED = ("init", "mask", "encode", "noise", "log_prob")
 
 def flag(name: str) -> str:
     """The spelling of an option."""
-    return "-n" if name == "n" else "--" + name.replace("_", "-")
+    return {"n": "-n", "classes": "--class"}.get(name, "--" + name.replace("_", "-"))
 
 
 def check_request(request: Request) -> None:
@@ -198,7 +201,37 @@ def condition_of(
         n = _default_count(facts, in_turn=not request.classes)
     if facts.condition is None or request.classes or request.condition:
         return n, given_condition(request, facts, n, cycle=True)
-    return n, _checked(facts.condition, None, n) if stored is None else condition_of_file(facts.condition, stored, n)
+    if stored is not None:
+        return n, condition_of_file(facts.condition, stored, n)
+    try:
+        return n, _checked(facts.condition, None, n)
+    except ConditionError as error:
+        error.hint = _missing_hint(facts)
+        raise
+
+
+def _missing_hint(facts: Facts) -> str:
+    """How to give a condition to a model that needs one."""
+    condition = facts.condition
+    assert condition is not None
+    if condition.plain:
+        hint = f"--condition gives them: {condition.size} numbers with commas between, or a file."
+    else:
+        needed = next(part.name for part in condition.parts if part.required)
+        hint = f"--condition {needed}=FILE, or a value, gives it."
+    return f"{hint} --example takes the example that comes with the model." if facts.example else hint
+
+
+def with_example(request: Request, source: Source, facts: Facts) -> Request:
+    """A request of ``--example`` as one of ``--condition``.
+
+    Raises:
+        UsageError: the model has no bundle with an example.
+    """
+    if not facts.example or source.bundle is None:
+        what = "takes no condition" if facts.condition is None else "comes without an example of its condition"
+        raise UsageError(f"{facts.name} {what}", hint="`zoo export --example` adds one." if facts.condition else None)
+    return replace(request, condition=(str(source.bundle / EXAMPLE),))
 
 
 def _read(condition: Condition, request: Request, facts: Facts) -> ConditionLike:

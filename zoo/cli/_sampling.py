@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,8 +138,16 @@ def _extras(app: App, model: BundledModel, facts: Facts, request: Request, plan:
         columns=request.interpolate,
         length=model.manifest.length,
         value_range=shown_range(model),
+        **worded(facts),
         about={**_told(model, facts, request, plan, drawn), "command": command_of(app.arguments, _seed(request, plan))},
     )
+
+
+def worded(facts: Facts) -> dict[str, Any]:
+    """What gives conditions back in the words of the file that the model was trained on."""
+    parts = () if facts.condition is None or facts.condition.plain else facts.condition.parts
+    labels = {part.name: part.labels for part in parts if part.modality == "classes" and part.labels}
+    return {"part_labels": labels, "given_columns": facts.condition_columns}
 
 
 def _seed(request: Request, plan: Plan) -> int | None:
@@ -192,7 +200,9 @@ def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn
         edits["negative"] = request.negative[0] if len(request.negative) == 1 else list(request.negative)
     if request.compose is not None:
         edits["compose"] = list(request.compose)
-    if request.condition and facts.condition is not None and not facts.condition.plain:
+    if request.example:
+        edits["condition"] = "the example that comes with the model"
+    elif request.condition and facts.condition is not None and not facts.condition.plain:
         edits["condition"] = list(request.condition)
     return told | {name: str(value) if isinstance(value, Path) else value for name, value in edits.items()}
 
@@ -231,7 +241,7 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     x, stored = editing.read_data(request.encode, facts.event_shape, facts.modality)
     condition = given_condition(request, facts, len(x))
     if condition is None and facts.condition is not None and stored is not None:
-        condition = condition_of_file(facts.condition, stored, len(x))
+        condition = condition_of_file(facts.condition, stored, len(x), request.encode)
     model = open_model(app, source, request.device, stack)
     with app.progress(f"encoding with {source.name}", 1) as update:
         noise = model.encode(

@@ -92,14 +92,15 @@ def read(app: App, facts: Facts, request: Request) -> tuple[Array, ConditionLike
         return x, given_condition(request, facts, n)
     if facts.condition is None:
         return x, None
+    # the columns that were given come before any that is called condition
+    own = rows_of_table(request.log_prob, facts.condition_columns)
     marked = any(column.marks for column in facts.condition_columns)
-    if stored is None and facts.condition.kind == "vector" and not marked:
-        stored = read_labelled(request.log_prob, facts.condition.labels)
-    if stored is None:
-        stored = rows_of_table(request.log_prob, facts.condition_columns)
+    if own is None and facts.condition.kind == "vector" and not marked:
+        own = read_labelled(request.log_prob, facts.condition.labels)
+    stored = stored if own is None else own
     if stored is None:
         return x, None
-    condition = condition_of_file(facts.condition, stored, n)
+    condition = condition_of_file(facts.condition, stored, n, None if own is not None else request.log_prob)
     app.say(f"conditions are those of {request.log_prob}")
     return x, condition
 

@@ -23,12 +23,16 @@ _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(si
 class Terminated(KeyboardInterrupt):
     """A signal has asked the process to end: what Ctrl-C cleans up, this does too.
 
+    Args:
+        number: the signal's.
+        said: what the command has said about it, if anything.
+
     Attributes:
         code: the exit code of a process that a signal ended, 128 and the signal's number.
     """
 
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
+    def __init__(self, number: int, said: str = "") -> None:
+        super().__init__(*([said] if said else []))
         self.code = 128 + number
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 import sys
 from collections.abc import Sequence
 
@@ -15,14 +17,42 @@ import click
 
 from zoo.printable import printable
 
+#: fewer columns are not broken into
+_LEAST = 20
+
 
 def echo(text: str = "", *, err: bool = False, lines: bool = False) -> None:
     """Print one line (or several, if the line breaks are ours) on stdout or stderr.
 
-    What cannot be written on stderr, which may be closed or full, is no reason to end a command.
+    A line on stderr is broken between words where a terminal is too narrow for it. What cannot be written on stderr,
+    which may be closed or full, is no reason to end a command.
     """
+    if err and not lines and sys.stderr.isatty():
+        text, lines = "\n".join(broken(printable(text, "\t"), _columns())), True
     with contextlib.suppress(OSError) if err else contextlib.nullcontext():
         click.echo(printable(text, "\n\t" if lines else "\t"), err=err)
+
+
+def sentence(text: str, *, hang: int = 0) -> None:
+    """Print a line on stdout, broken between words where a terminal is too narrow; the rest is indented by ``hang``."""
+    lines = broken(printable(text), _columns() - hang) if sys.stdout.isatty() else [text]
+    for i, line in enumerate(lines):
+        echo(" " * (hang if i else 0) + line)
+
+
+def _columns() -> int:
+    """How many columns a terminal has."""
+    return shutil.get_terminal_size().columns
+
+
+def broken(text: str, width: int) -> list[str]:
+    """A line in several of at most ``width`` columns where that goes without breaking words and `commands`."""
+    lines = [""]
+    for word in re.findall(r"(?:`[^`]*`|\S)+|\s+", text):
+        if not word.isspace() and lines[-1].strip() and len(lines[-1] + word) > width:
+            lines = [*lines[:-1], lines[-1].rstrip(), ""]
+        lines[-1] += word if not word.isspace() or lines[-1] or len(lines) == 1 else ""
+    return [*lines[:-1], lines[-1].rstrip()]
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "", spare: Sequence[str] = ()) -> None:
@@ -81,14 +111,19 @@ def _draw(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str, spa
         echo(f"without {', '.join(left_out)}: the terminal is too narrow, and --json has all", err=True)
 
 
-def facts(pairs: Sequence[tuple[str, str | list[str]]]) -> None:
-    """Print names and values on stdout, one per line or a list of lines, without empty ones."""
+def facts(pairs: Sequence[tuple[str, str | list[str]]], *, whole: Sequence[str] = ()) -> None:
+    """Print names and values on stdout, one per line or a list of lines, without empty ones.
+
+    Values are broken between words where a terminal is too narrow, but for those named in ``whole``.
+    """
     named = [(printable(name), [value] if isinstance(value, str) else value) for name, value in pairs if value]
     width = max((len(name) for name, _ in named), default=0)
-    for name, (first, *rest) in named:
-        echo(f"{name.ljust(width)}  {first}")
-        for line in rest:
-            echo(f"{' ' * width}  {line}")
+    room = _columns() - width - 2 if sys.stdout.isatty() else 0
+    for name, values in named:
+        fits = room < _LEAST or name in whole
+        lines = values if fits else [line for value in values for line in broken(printable(value), room)]
+        for i, line in enumerate(lines):
+            echo(f"{(name if not i else '').ljust(width)}  {line}")
 
 
 def shape(sizes: Sequence[int]) -> str:

@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 @click.option("--sampler", shell_complete=names_of("sampler"), help="Sampler of a diffusion [the model's own].")
 @click.option("--threads", metavar="N,...", help="CPU threads [1, and the number of cores].")
 @click.option("--provider", default="cpu", show_default=True, help="cpu, auto, cuda, or another provider.")
-@click.option("--condition", multiple=True, metavar="FILE|NAME=VALUE", help="As for `zoo run`.")
+@click.option(
+    "--condition",
+    multiple=True,
+    metavar="FILE|NAME=VALUE",
+    help="As for `zoo run` [the model's example, if it needs one].",
+)
 @click.option(
     "--seconds",
     type=float,
@@ -130,6 +135,9 @@ def _options(app: App, model: BundledModel, facts: Facts, parsed: dict[str, Any]
         options["condition"] = condition_from(model.condition, texts, columns=columns)
         if told := unread_columns(model.condition, texts, columns):
             app.say(told)
+    elif model.condition is not None and model.condition.required and model.example is not None:
+        app.say("the condition is the example that comes with the model")
+        options["condition"] = model.example
     return options
 
 

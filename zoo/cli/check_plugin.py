@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from zoo.cli._app import App, json_option, pass_app
-from zoo.cli._text import echo, table
+from zoo.cli._text import sentence, table
 
 FAILED = 3
 
@@ -42,9 +42,9 @@ def command(app: App, context: click.Context, plugin: str) -> None:
         marks = [[e.check.kind, e.check.name, e.check.what, e.status] for e in report.outcomes]
         table(["kind", "name", "check", ""], marks)
         for each in report.of("not run"):
-            echo(f"not run: {each.check}: {each.message}")
+            sentence(f"not run: {each.check}: {each.message}")
         for each in report.of("failed"):
-            echo(f"failed: {each.message}" + (f" {each.hint}" if each.hint else ""))
-        echo(str(report))
+            sentence(f"failed: {each.message}" + (f" {each.hint}" if each.hint else ""))
+        sentence(str(report))
     if not report.ok:
         context.exit(FAILED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from zoo.cli._app import App, json_option, pass_app
-from zoo.cli._text import echo
+from zoo.cli._text import sentence
 
 _MARKS = {"ok": "ok      ", "warning": "warning ", "error": "error   "}
 FAILED = 3
@@ -27,9 +27,9 @@ def command(app: App, context: click.Context) -> None:
     for name, finding in examine(app.find_registry()):
         findings.append({"check": name, **vars(finding)})
         if not app.json:
-            echo(f"{_MARKS[finding.level]} {name}: {finding.message}")
+            sentence(f"{_MARKS[finding.level]} {name}: {finding.message}", hang=9)
             for line in finding.repair.splitlines():
-                echo(f"         -> {line}")
+                sentence(f"         -> {line}", hang=12)
     broken = any(finding["level"] == "error" for finding in findings)
     if app.json:
         app.emit({"ok": not broken, "findings": findings})

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
@@ -21,7 +23,7 @@ from zoo.models.sources import Source, resolve
 if TYPE_CHECKING:
     from zoo.metrics.evaluation import Evaluation, Metrics
     from zoo.registry import Registry
-    from zoo.registry.cards import Metric
+    from zoo.registry.cards import Metric, ModelCard
 
 
 @click.command("eval")
@@ -65,7 +67,12 @@ if TYPE_CHECKING:
     "--provider",
     help="auto, cpu, cuda, or another provider of bundles [auto; PyTorch without a bundle].",
 )
-@click.option("--report", type=click.Path(path_type=Path), help="Page with metrics and pictures, in one file: .html.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    help="Page with metrics and pictures: .html, one file; or .md, with its pictures in a folder beside it.",
+)
+@click.option("--card", "into_card", is_flag=True, help="Put metrics and page into the card of a run, for zoo push.")
 @click.option("--force", is_flag=True, help="Replace the page.")
 @weights_option
 @json_option
@@ -79,6 +86,7 @@ def command(
     against: str | None,
     provider: str | None,
     report: Path | None,
+    into_card: bool,
     force: bool,
     names: tuple[str, ...],
     weights: Path | None,
@@ -105,10 +113,15 @@ def command(
 
     A bundle is run by ONNX Runtime, and a model without one by PyTorch, unless --provider names what runs its bundle.
 
+    With --card, the card.json of a run's folder gets the metrics, which bundles exported from then on state, and the
+    folder gets the page report.md with its pictures, which `zoo push` makes part of the Hub's model card: with some of
+    the test data.
+
     \b
     zoo eval moons-nsf
     zoo eval runs/people --data test.csv --against others.csv
     zoo eval runs/people --report people.html
+    zoo eval runs/people --card
     zoo eval mnist-unet --scored 32 --samples 200
     zoo eval mnist-unet --metric classifier --metric features
     zoo eval runs/sims --simulator my_simulator:observe
@@ -122,6 +135,7 @@ def command(
         _check_report(report, force=force)
     metrics = chosen_metrics(app.registry, names)
     source = made_by_code(app, model, weights, {}) or resolve(app.registry, local(app, model))
+    own_card = _card_to_write(source, data) if into_card else None
     measured: Measured = data_of_measurement(app, source, data, key_values(options, "-D"))
     other = None if against is None else read_as(app, source, against, {})
     with ExitStack() as stack:
@@ -132,8 +146,7 @@ def command(
                 f"{source.name} has samples of shape {list(opened_model.event_shape)}, and {dataset.name} has "
                 f"{list(dataset.event_shape)}"
             )
-        if opened_model.manifest.sample is None:
-            settings["samples"] = 0
+        settings["samples"] = 0 if opened_model.manifest.sample is None else settings["samples"]
         evaluation = Evaluation(
             model=opened_model,
             data=dataset,
@@ -149,8 +162,7 @@ def command(
             f"and {evaluation.samples:,} of its own"
         )
         tables = measure_all(app.registry, usable, evaluation, one=partial(_measured, app))
-        if report is not None:
-            _write_report(app, report, evaluation, tables, source)
+        _write(app, report, own_card, evaluation, tables, source)
     if app.json:
         told = {"model": source.name, "data": dataset.name, "options": measured.options}
         app.emit({**told, "seed": evaluation.seed, "metrics": tables})
@@ -173,18 +185,58 @@ def _code(app: App, name: str | None, option: str) -> tuple[str, Any] | None:
     return name, imported(name)
 
 
+_PAGES = (".html", ".htm", ".md")
+
+
 def _check_report(path: Path, *, force: bool) -> None:
+    from zoo.files import check_free
     from zoo.render.files import check_writable
 
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{path}: the report is a page, .html")
+    if path.suffix.lower() not in _PAGES:
+        raise UsageError(f"{path}: the report is a page, .html or .md")
     check_writable(path, replace=force)
+    if path.suffix.lower() == ".md":
+        check_free(_pictures_of(path), replace=force)
+
+
+def _pictures_of(page: Path) -> Path:
+    """The folder of the pictures of a page in Markdown."""
+    return page.with_name(f"{page.stem}-pictures")
+
+
+def _card_to_write(source: Source, data: str | None) -> ModelCard:
+    """The card of a run, which may be changed.
+
+    Raises:
+        UsageError: of another model, or measured on other data.
+    """
+    card = source.card
+    if card is None or card.folder is None or card.bundle is not None or card.recipe is None:
+        raise UsageError("--card writes into the folder of a run of `zoo train`, which this is not")
+    if data is not None:
+        raise UsageError("--card and --data exclude each other: a card tells of a model on its own data")
+    return card
+
+
+def _write(
+    app: App,
+    report: Path | None,
+    card: ModelCard | None,
+    evaluation: Evaluation,
+    tables: Metrics,
+    source: Source,
+) -> None:
+    """The page, and the card, that were asked for."""
+    if report is not None:
+        _write_report(app, report, evaluation, tables, source)
+    if card is not None:
+        _write_card(app, card, evaluation, tables, source)
 
 
 def _write_report(app: App, path: Path, evaluation: Evaluation, tables: Metrics, source: Source) -> None:
     """The page of an evaluation, with the history of the training where the model's folder has it."""
-    from zoo.files import write_text
-    from zoo.metrics.report import page
+    from zoo.files import atomic_folder, write_bytes, write_text
+    from zoo.metrics.report import markdown, page
     from zoo.training.log import LOG_FILE, read
 
     card, data = source.card, evaluation.data
@@ -193,8 +245,29 @@ def _write_report(app: App, path: Path, evaluation: Evaluation, tables: Metrics,
     if card is not None and card.parameters:
         facts["parameters"] = f"{card.parameters:,}"
     facts |= {"data": f"{data.name}, {len(data.test):,} test samples", "seed": evaluation.seed}
-    write_text(path, page(evaluation, tables, name=source.name, facts=facts, history=history))
+    told: dict[str, Any] = {"name": source.name, "facts": facts, "history": history}
+    if path.suffix.lower() != ".md":
+        write_text(path, page(evaluation, tables, **told))
+    else:
+        folder = _pictures_of(path)
+        text, pictures = markdown(evaluation, tables, pictures=quote(folder.name), **told)
+        with atomic_folder(folder, replace=True) as temporary:
+            for name, png in pictures.items():
+                write_bytes(temporary / name, png)
+        write_text(path, text)
     app.say(f"wrote {path}")
+
+
+def _write_card(app: App, card: ModelCard, evaluation: Evaluation, tables: Metrics, source: Source) -> None:
+    """Metrics into the card of a run, and its page beside it."""
+    from zoo.files import write_text
+    from zoo.hub.readme import REPORT
+    from zoo.registry.cards import CARD_FILE
+
+    assert card.folder is not None
+    _write_report(app, card.folder / REPORT, evaluation, tables, source)
+    write_text(card.folder / CARD_FILE, replace(card, metrics={**card.metrics, **tables}).to_json())
+    app.say(f"wrote {card.folder / CARD_FILE}")
 
 
 def _usable(app: App, metrics: list[Metric]) -> list[Metric]:

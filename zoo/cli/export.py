@@ -12,16 +12,18 @@ from zoo.bundle import MANIFEST, is_bundle, read_manifest
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._code import made_by_code, weights_option
 from zoo.cli._complete import names_of
+from zoo.cli._conditions import needed_options
 from zoo.cli._export_all import export_all, verified
 from zoo.cli._options import importing_option, key_values
 from zoo.cli._pulled import local
 from zoo.errors import UsageError
 from zoo.files import check_free
 from zoo.models import building
-from zoo.models.sources import resolve
+from zoo.models.sources import Facts, resolve
 from zoo.registry.cards import Exporter, ModelCard
 
 if TYPE_CHECKING:
+    from zoo.conditions import ConditionLike
     from zoo.models.sources import Source
 
 
@@ -63,6 +65,14 @@ FAILED = 3
     help="Measure the card's class agreement or bits/dim again with fewer bits [if its data are available].",
 )
 @click.option("--batch", type=click.IntRange(1), help="Fixed batch size of the graphs [any].")
+@click.option(
+    "--example",
+    "example",
+    multiple=True,
+    metavar="FILE|VALUE|NAME=VALUE",
+    help="Condition that the bundle gives as an example, as for `zoo run --condition`: pages begin with it, and "
+    "`zoo run --example` takes it [that of the model's own bundle].",
+)
 @click.option("--without", multiple=True, metavar="NAME", help="Program or graph to leave out: log_prob. Repeatable.")
 @importing_option
 @weights_option
@@ -109,6 +119,7 @@ def command(
     zoo export mnist-unet -o digits --quantize int8
     zoo export mnist-unet -o digits --target python --check
     zoo export --all --check
+    zoo export emoji-text -o emoji --target web --example prompt='red heart'
     zoo export mnist-unet -o digits --fused --sampler dpm-solver-pp --steps 10
     zoo export my_module.py:make_flow --weights flow.safetensors -o flow
     """
@@ -150,6 +161,7 @@ class Request:
     quality: bool
     batch: int | None
     without: tuple[str, ...]
+    example: tuple[str, ...]
     importing: dict[str, Any]
     weights: Path | None
     check: bool
@@ -178,7 +190,7 @@ class Request:
 class _Plan:
     """A planned export: with :func:`zoo.exporting.pack` if the model's own bundle can be used, else with export.
 
-    With ``copies`` the bundle is copied, since what exports it anew is not installed.
+    With ``copies`` the bundle is copied, since what exports it anew is not installed. ``example`` is the stated one.
     """
 
     source: Source
@@ -186,6 +198,7 @@ class _Plan:
     exporter: Exporter
     request: Request
     copies: bool = False
+    example: ConditionLike = None
 
     @property
     def has_all_in_its_bundle(self) -> bool:
@@ -207,6 +220,7 @@ _NOT_WITH_ALL = {
     "weights": "--weights",
     "batch": "--batch",
     "without": "--without",
+    "example": "--example",
     "bound": "--bound",
     "inverse": "--inverse",
     "sampler": "--sampler",
@@ -238,12 +252,34 @@ def _plan(app: App, request: Request, model: str, output: Path) -> _Plan:
         raise UsageError(f"the target {request.target} does not pack a bundle and takes no -T")
     source = made_by_code(app, model, request.weights, request.importing)
     source = source or resolve(app.registry, local(app, model), **request.importing)
-    plan = _Plan(source, output, exporter, request)
+    plan = _Plan(source, output, exporter, request, example=example_from(source, request.example))
     # where the model cannot be exported anew, the bundle that it has, which is proven, does as well
     copies = request.target == "onnx" and plan.has_all_in_its_bundle and app.registry.unavailable(exporter) is not None
     if not copies:
         app.registry.load_entry(exporter)  # reports missing packages
     return replace(plan, copies=copies)
+
+
+def example_from(source: Source, texts: tuple[str, ...]) -> ConditionLike:
+    """What ``--example`` stands for; None if it is not given.
+
+    Raises:
+        UsageError: the model takes no condition, or the option is given twice for one part.
+        ConditionError, DataError: as for ``zoo run --condition``.
+    """
+    from zoo.cli._conditions import condition_from, served
+
+    if not texts:
+        return None
+    stating = source.manifest() or source.card
+    assert stating is not None, "a source has a card or a bundle"
+    facts = Facts.stated(source.name, stating)
+    if facts.condition is None:
+        raise UsageError(f"{source.name} takes no condition, and so no --example")
+    value = condition_from(facts.condition, texts, "--example", facts.condition_columns)
+    value = served(facts.condition, value, 1)
+    facts.condition.arrays(value, 1)  # before anything is traced
+    return value
 
 
 def _write(app: App, plan: _Plan) -> None:
@@ -252,10 +288,11 @@ def _write(app: App, plan: _Plan) -> None:
 
     source, request = plan.source, plan.request
     where: dict[str, Any] = {"target": request.target, "force": request.force, "registry": app.registry}
+    where["example"] = plan.example
     if plan.copies:
         lacks = app.registry.unavailable(plan.exporter)
         app.say(f"copying the proven bundle of {source.name}, since exporting it anew {lacks}")
-        copy_bundle(source.open(), plan.output, force=request.force)
+        copy_bundle(source.open(), plan.output, force=request.force, example=plan.example)
         return
     if plan.packs_its_bundle:
         app.say(f"packing {source.bundle}, after checking it")
@@ -327,6 +364,6 @@ def _tell(app: App, plan: _Plan) -> None:
         result["checked"] = checked = verified(app, exporter, folder)
         app.say(f"checked: {checked}")
     if manifest is not None:
-        app.say(f"try `zoo run {folder}`")
+        app.say(f"try `zoo run {folder}{needed_options(manifest)}`")
     if app.json:
         app.emit(result)

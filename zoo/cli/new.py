@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from zoo.cli._app import App, json_option, pass_app
-from zoo.cli._text import echo
+from zoo.cli._text import sentence
 from zoo.errors import UsageError
 from zoo.templates import TEMPLATES, Naming, new
 
@@ -37,6 +37,6 @@ def command(app: App, name: str, kind: str, output: Path | None) -> None:
     if app.json:
         app.emit({"folder": folder, "name": naming.name, "kind": kind, "distribution": naming.distribution})
         return
-    echo(f"wrote {folder}: {TEMPLATES[kind].summary}, named {naming.name}")
-    echo(f"install it by `pip install -e {folder}` (without a network: --no-build-isolation --no-deps)")
-    echo(f"check it by `zoo check-plugin {naming.name}`")
+    sentence(f"wrote {folder}: {TEMPLATES[kind].summary}, named {naming.name}")
+    sentence(f"install it by `pip install -e {folder}` (without a network: --no-build-isolation --no-deps)")
+    sentence(f"check it by `zoo check-plugin {naming.name}`")

@@ -7,11 +7,13 @@ from pathlib import Path
 import click
 
 from zoo.cli._app import App, json_option, pass_app
+from zoo.cli._conditions import needed_options
 from zoo.cli._pulled import fetched, told
 from zoo.cli._text import echo
 from zoo.files import atomic_folder, check_free
 from zoo.hub.contents import FolderFiles, choose
 from zoo.hub.pulling import Pulled
+from zoo.models.sources import resolve
 
 
 @click.command("pull")
@@ -64,7 +66,8 @@ def command(app: App, source: str, sha256: str | None, output: Path | None, forc
         return
     echo(told(pulled))
     echo(f"it lies in {output or entry.model}")
-    app.say(f"try `zoo run {output or pulled.exact}`")
+    manifest = resolve(app.registry, output or entry.model).manifest()
+    app.say(f"try `zoo run {output or pulled.exact}{needed_options(manifest)}`")
 
 
 def _copy(pulled: Pulled, output: Path, *, force: bool) -> None:

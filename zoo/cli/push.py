@@ -8,6 +8,7 @@ import click
 
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._complete import names_of
+from zoo.cli._conditions import needed_options
 from zoo.cli._pulled import local
 from zoo.cli._text import count, echo, size
 from zoo.errors import UsageError
@@ -75,7 +76,7 @@ def command(
         return
     total = sum(info.size for info in pushed.files.values())
     echo(f"pushed {pushed.name} to {pushed.address}, {count(len(pushed.files))} files, {size(total)}")
-    app.say(f"try `zoo run {target}`")
+    app.say(f"try `zoo run {target}{needed_options(source.manifest())}`")
 
 
 def _folder(source: Source, model: str) -> Path:

@@ -14,7 +14,7 @@ from zoo.cli._complete import names_of
 from zoo.cli._conditions import unread_columns
 from zoo.cli._options import importing_option, key_values
 from zoo.cli._pulled import local
-from zoo.cli._request import Request, check_request
+from zoo.cli._request import Request, check_request, with_example
 from zoo.cli._sections import SectionedCommand
 from zoo.density import cannot_sample
 from zoo.modality import Foreign, Table
@@ -25,7 +25,19 @@ _PATH = click.Path(path_type=Path)
 
 #: the options in the help, by what they are for
 SECTIONS = {
-    "Samples": ("n", "seed", "temperature", "classes", "condition", "compose", "output", "form", "force", "density"),
+    "Samples": (
+        "n",
+        "seed",
+        "temperature",
+        "classes",
+        "condition",
+        "example",
+        "compose",
+        "output",
+        "form",
+        "force",
+        "density",
+    ),
     "Samplers": (
         *("sampler", "steps", "options", "guidance", "guidance_interval", "guidance_rescale", "negative", "fused"),
     ),
@@ -94,6 +106,7 @@ SECTIONS = {
     help="A class or a vector, or a file of one for all samples or of some, each for as many; or a file with named "
     "parts; or a part by name, as a file or value.",
 )
+@click.option("--example", is_flag=True, help="Take the condition that comes with the model as an example.")
 @click.option(
     "-o",
     "--output",
@@ -144,11 +157,12 @@ def command(
     file that exists is not replaced without --force.
 
     \b
-    zoo run mnist-unet -n 20 --seed 0                        20 digits, each class in turn
+    zoo run mnist-unet -n 20 --seed 0              20 digits, each class in turn
     zoo run mnist-unet --class 7 --guidance 2 -o sevens.png
     zoo run mnist-unet --compose 3:1 --compose 8:1 --compose 0:-0.5
     zoo run mnist-unet --sampler ddim --steps 25 -O eta=0.5
     zoo run mnist-unet --class 3 --init seven.png --strength 0.6 -n 8
+    zoo run maze-policy --example -n 4 -o plans.csv
     zoo run mnist-unet --interpolate 8 -n 5 --class 3
     zoo run mnist-unet --stop-after 5 -o half.safetensors
     zoo run mnist-unet --resume half.safetensors
@@ -176,7 +190,7 @@ def command(
     """
     from zoo.cli import _bulk, _piping, _sampling, _scoring
 
-    parsed |= {name: parsed[name] or None for name in ("negative", "compose")}
+    parsed |= {name: parsed[name] or None for name in ("negative", "compose", "example")}
     request = Request(options=key_values(options), provider_options=key_values(provider_options, "-P"), **parsed)
     registry = app.registry  # before the files' formats are looked at, which plugins may bring
     check_request(request)
@@ -189,6 +203,8 @@ def command(
     facts = Facts.stated(source.name, stating)
     if isinstance(facts.modality, Foreign):
         app.say(str(facts.modality))
+    if request.example:
+        request = with_example(request, source, facts)
     _tell_unread(app, request, facts)
     with ExitStack() as stack:
         request = _piping.from_stdin(request, facts, stack)

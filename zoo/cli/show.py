@@ -96,7 +96,7 @@ def _show_file(app: App, name: str, drawn: Mapping[str, Any]) -> None:
     again = str(drawn.get("command", ""))
     values = {key: value for key, value in drawn.items() if key != "command" and value not in (None, {}, [])}
     told = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
-    facts([("file", name), *[(key, printable(text)) for key, text in told.items()], ("again", again)])
+    facts([("file", name), *[(key, printable(text)) for key, text in told.items()], ("again", again)], whole=("again",))
 
 
 def model_facts(source: Source) -> dict[str, Any]:

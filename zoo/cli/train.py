@@ -17,6 +17,7 @@ import click
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._complete import names_of
 from zoo.cli._data import NAMES, data_options, stated
+from zoo.cli._streams import Terminated
 from zoo.errors import MissingDependencyError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -167,7 +168,8 @@ def _run(
     if card is None:
         ended = f"interrupted; the checkpoint is in {folder}: run the same command to resume"
         app.say(ended)
-        raise KeyboardInterrupt(ended)
+        first = interrupted[0]
+        raise KeyboardInterrupt(ended) if first in (0, signal.SIGINT) else Terminated(first, ended)
     _told(app, card, folder)
     if app.json and processes.leads:
         told = {"model": card.name, "folder": folder, "steps": recipe.training.steps, "metrics": card.metrics}
@@ -305,7 +307,7 @@ def _make_room(folder: Path, *, restart: bool) -> None:
 
 @contextmanager
 def _interruptible(*, once: bool) -> Iterator[list[int]]:
-    """A block in which Ctrl-C or SIGTERM is only recorded in the list.
+    """A block in which Ctrl-C, SIGTERM, and SIGHUP unless it is ignored (``nohup``), are only recorded in the list.
 
     With ``once``, the second acts as usual. Of several processes each gets an interruption twice, from the terminal and
     from what started it, sooner or later than the others, and goes on to the step after which all of them stop.
@@ -317,7 +319,11 @@ def _interruptible(*, once: bool) -> Iterator[list[int]]:
         if once:
             signal.signal(number, previous[number])
 
-    previous: dict[int, Any] = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
+    hanging_up = getattr(signal, "SIGHUP", None)  # a system may lack it
+    noticed = [signal.SIGINT, signal.SIGTERM]
+    if hanging_up is not None and signal.getsignal(hanging_up) != signal.SIG_IGN:
+        noticed.append(hanging_up)
+    previous: dict[int, Any] = {each: signal.signal(each, note) for each in noticed}
     try:
         yield noted
     finally:

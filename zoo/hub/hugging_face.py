@@ -8,6 +8,7 @@ import errno
 import glob
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -367,6 +368,6 @@ def _chain(error: BaseException | None) -> Iterable[BaseException]:
 
 
 def _line(error: object) -> str:
-    """The first line of a message."""
-    lines = str(error).strip().splitlines()
+    """The first line of a message, without the number that a system gives its errors."""
+    lines = re.sub(r"^\[Errno -?\d+\] ", "", str(error).strip()).splitlines()
     return shortened(lines[0].strip(), 300) if lines else type(error).__name__

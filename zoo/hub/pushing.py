@@ -9,11 +9,11 @@ from pathlib import Path
 
 from zoo.bundle import MODEL_CARD, FileInfo, Manifest, file_info, is_bundle, read_manifest
 from zoo.errors import UsageError
-from zoo.files import atomic_folder, write_text
+from zoo.files import atomic_folder, copy_file, write_text
 from zoo.hub.addresses import HubAddress
 from zoo.hub.contents import FolderFiles, check, choose
 from zoo.hub.hugging_face import commit
-from zoo.hub.readme import README, readme
+from zoo.hub.readme import README, REPORT, readme
 from zoo.registry.cards import CARD_FILE, ModelCard
 
 
@@ -53,8 +53,21 @@ def stage(folder: Path, address: HubAddress, output: Path, *, card: bool = True)
     chosen.write(files, output, None)
     name = check(output)
     if card:
-        write_text(output / README, _readme(output, address))
+        report = _report(folder, output)
+        write_text(output / README, _readme(output, address, report))
     return name
+
+
+def _report(folder: Path, output: Path) -> str:
+    """The page that `zoo eval --card` has written into a model's folder, whose pictures are copied; or nothing."""
+    page = folder / REPORT
+    if not page.is_file():
+        return ""
+    pictures = Path(f"{page.stem}-pictures")
+    for each in sorted((folder / pictures).glob("*.png")):
+        (output / pictures).mkdir(exist_ok=True)
+        copy_file(each, output / pictures / each.name)
+    return page.read_text("utf-8")
 
 
 def push(
@@ -95,7 +108,7 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def _readme(folder: Path, address: HubAddress) -> str:
+def _readme(folder: Path, address: HubAddress, report: str) -> str:
     card = ModelCard.from_folder(folder) if (folder / CARD_FILE).is_file() else None
     bundle = folder if card is None else card.bundle_path
     manifest: Manifest | None = None
@@ -104,4 +117,4 @@ def _readme(folder: Path, address: HubAddress) -> str:
         manifest = read_manifest(bundle)
         if MODEL_CARD in manifest.files:
             described = (bundle / MODEL_CARD).read_text("utf-8")
-    return readme(str(address), card, manifest, described)
+    return readme(str(address), card, manifest, described, report)

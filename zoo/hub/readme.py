@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo.bundle import Manifest
+from zoo.bundle.example import has_example
 from zoo.hub.hugging_face import library
 from zoo.modality import describe as describe_modality
 from zoo.modality import modality_from
@@ -15,6 +16,8 @@ from zoo.printable import printable
 from zoo.registry.cards import ModelCard
 
 README = "README.md"
+#: the page of `zoo eval --card` in a model's folder, with its pictures in a folder beside it
+REPORT = "report.md"
 #: the Hub's identifiers of licences that are those of SPDX in lower case; another is "other", with its name
 _LICENSES = {
     *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0"),
@@ -23,7 +26,9 @@ _LICENSES = {
 }
 
 
-def readme(address: str, card: ModelCard | None, manifest: Manifest | None, described: str = "") -> str:
+def readme(
+    address: str, card: ModelCard | None, manifest: Manifest | None, described: str = "", report: str = ""
+) -> str:
     """The text of README.md.
 
     Args:
@@ -31,9 +36,10 @@ def readme(address: str, card: ModelCard | None, manifest: Manifest | None, desc
         card: the model's card; None for a bundle alone.
         manifest: of its bundle; None without one.
         described: the bundle's own MODEL_CARD.md.
+        report: the page of `zoo eval --card`.
     """
     facts = _Facts.of(card, manifest)
-    return f"{_metadata(facts)}\n{_body(address, facts, manifest, described)}"
+    return f"{_metadata(facts)}\n{_body(address, facts, manifest, described, report)}"
 
 
 class _Facts:
@@ -133,7 +139,7 @@ def _results(facts: _Facts) -> list[Any]:
     return results
 
 
-def _body(address: str, facts: _Facts, manifest: Manifest | None, described: str) -> str:
+def _body(address: str, facts: _Facts, manifest: Manifest | None, described: str, report: str) -> str:
     lines = [f"# {_text(facts.name)}", "", _text(facts.summary) or "A model of genzoo.", "", "## Use", ""]
     if manifest is None:
         lines += [
@@ -143,18 +149,23 @@ def _body(address: str, facts: _Facts, manifest: Manifest | None, described: str
         ]
     else:
         verb = "run" if manifest.sample is not None else "show"
+        example = manifest.sample is not None and has_example(manifest)
         score = "" if manifest.sample is not None else "  # it only scores: zoo run ... --log-prob DATA"
         lines += [
             "```sh",
             "pip install 'genzoo[hub,cpu]'",
-            f"zoo {verb} {address}{score}",
+            f"zoo {verb} {address}{' --example' if example else score}",
             "```",
             "",
             "```python",
             "import zoo.runtime",
             "",
             f'model = zoo.runtime.load("{address}")  # NumPy and ONNX Runtime, without PyTorch',
-            *(["x = model.sample(16, seed=0)"] if manifest.sample is not None else []),
+            *(
+                [f"x = model.sample(16, seed=0{', condition=model.example' if example else ''})"]
+                if verb == "run"
+                else []
+            ),
             "```",
         ]
     if described:
@@ -163,6 +174,10 @@ def _body(address: str, facts: _Facts, manifest: Manifest | None, described: str
         lines += ["", *_table(facts)]
         if facts.papers:
             lines += ["", "## Papers", "", *(f"- {_text(paper)}" for paper in facts.papers)]
+    if report:
+        # a bundle's own description has the metrics of the card already
+        sections = re.split(r"^(?=## )", report, flags=re.M)[1:]
+        lines += ["", "".join(each for each in sections if not (described and each.startswith("## Metrics\n"))).strip()]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -1,12 +1,10 @@
-"""One HTML page of an evaluation: metrics, samples beside data, marginals, likelihoods and the history of the training.
+"""A page of an evaluation: metrics, samples beside data, marginals, likelihoods and the history of the training.
 
-Pictures are inside the page, which needs nothing else.
+In HTML it is one file with the pictures inside; in Markdown, as model cards are, a text with pictures beside it.
 """
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,7 +16,9 @@ from zoo.arrays import Array
 from zoo.conditions import StoredCondition
 from zoo.dates import formatted
 from zoo.errors import UsageError, ZooError
-from zoo.metrics.evaluation import Evaluation, Metrics, in_words
+from zoo.metrics import pages
+from zoo.metrics.evaluation import Evaluation, Metrics
+from zoo.metrics.pages import Beside, Block, Cells, Lines, Picture, Sections
 from zoo.metrics.posterior import Ranks, predictions, ranks, tarp_shares
 from zoo.metrics.rows import as_written, compared
 from zoo.metrics.two_sample import energy_distance
@@ -38,22 +38,6 @@ _STEPS, _STEPPED = (1, 2, 4, 8, 16, 32), 200
 #: of the Kolmogorov distribution, the quantile at 99%
 _KS = 1.628
 _DATA, _DRAWN, _OTHER = "#555555", "#1f77b4", "#d62728"
-_STYLE = """
-:root { color-scheme: light dark; --text: #222; --quiet: #666; --line: #ddd; --back: #fff }
-@media (prefers-color-scheme: dark) { :root { --text: #ddd; --quiet: #9a9a9a; --line: #444; --back: #15171a }
-img.chart { filter: invert(.9) hue-rotate(180deg) } }
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 72em; margin: 2em auto; padding: 0 1em; color: var(--text);
-background: var(--back) } table { border-collapse: collapse; margin: .6em 0 } td, th { padding: .25em .7em .25em 0;
-border-bottom: 1px solid var(--line); text-align: left; vertical-align: top } .n { text-align: right; white-space:
-nowrap; font-variant-numeric: tabular-nums } .metrics th, .metrics td { border-bottom: none; padding-bottom: 0 }
-.metrics td.of { padding: 0 0 .5em; border-bottom: 1px solid var(--line); max-width: 60em } .wide { overflow-x: auto }
-.rows { font-size: 13px } .rows td, .rows th { white-space: nowrap } img { max-width: 100%; height: auto }
-.two { display: flex; flex-wrap: wrap; gap: 2em } .two > div { flex: 1 1 20em; min-width: 0; overflow-x: auto }
-small { color: var(--quiet) }
-@media (max-width: 45em) { body { font-size: 13px; margin: 1em auto } .metrics { width: 100% } .metrics th {
-overflow-wrap: anywhere } .metrics .n { white-space: normal } td, th { padding-right: .4em } img.chart { max-width:
-none; width: 44em } }
-"""
 
 
 def page(
@@ -64,7 +48,7 @@ def page(
     facts: Mapping[str, object],
     history: Sequence[Mapping[str, float]] = (),
 ) -> str:
-    """The page.
+    """The page in HTML.
 
     Args:
         evaluation: what was measured.
@@ -73,8 +57,29 @@ def page(
         facts: what is said of model and data, by name.
         history: lines of the training's log (:mod:`zoo.training.log`), or none.
     """
-    sections = [
-        ("Metrics", _metrics(metrics)),
+    return pages.in_html(name, facts, metrics, _sections(evaluation, metrics, history))
+
+
+def markdown(
+    evaluation: Evaluation,
+    metrics: Metrics,
+    *,
+    name: str,
+    facts: Mapping[str, object],
+    history: Sequence[Mapping[str, float]] = (),
+    pictures: str,
+) -> tuple[str, dict[str, bytes]]:
+    """The page in Markdown, and its pictures by their names; arguments as of :func:`page`.
+
+    Args:
+        pictures: the folder of the pictures, from where the page is.
+    """
+    return pages.in_markdown(name, facts, metrics, _sections(evaluation, metrics, history), pictures)
+
+
+def _sections(evaluation: Evaluation, metrics: Metrics, history: Sequence[Mapping[str, float]]) -> Sections:
+    """What follows the metrics, by titles; nothing of what there is not."""
+    return [
         ("Samples", _samples(evaluation)),
         ("Marginals", _marginals(evaluation)),
         ("Likelihood", _likelihoods(evaluation)),
@@ -83,74 +88,33 @@ def page(
         ("Quality by steps", _by_steps(evaluation)),
         ("Training", _training(history)),
     ]
-    body = "".join(f"<h2>{title}</h2>\n{text}\n" for title, text in sections if text)
-    told = "".join(f"<tr><th>{_said(key)}</th><td>{_said(value)}</td></tr>\n" for key, value in facts.items())
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><meta name="viewport" '
-        f'content="width=device-width, initial-scale=1"><title>{_said(name)}</title>\n'
-        f"<style>{_STYLE}</style></head>\n<body>\n<h1>{_said(name)}</h1>\n<table>{told}</table>\n{body}</body></html>\n"
-    )
-
-
-def _said(value: object) -> str:
-    return html.escape(str(value))
-
-
-def _metrics(metrics: Metrics) -> str:
-    """A row of numbers for each metric, and one that says what it is."""
-    shown = ("value", "standard_error", "of_training_data", "unit", "samples", "of")
-    rows = []
-    for name, table in metrics.items():
-        error = f" ± {table['standard_error']}" if "standard_error" in table else ""
-        others = [f"{key.replace('_', ' ')} {in_words(value)}" for key, value in table.items() if key not in shown]
-        told = "; ".join([*([str(table["of"])] if "of" in table else []), *others])
-        cells = [
-            f"{table['value']}{error} {table.get('unit', '')}".rstrip(),
-            table.get("of_training_data", ""),
-            table.get("samples", ""),
-        ]
-        numbers = "".join(f'<td class="n">{_said(cell)}</td>' for cell in cells)
-        rows.append(f"<tr><th>{_said(name)}</th>{numbers}</tr>")
-        rows.append(f'<tr><td class="of" colspan="4"><small>{_said(told)}</small></td></tr>')
-    heads = "".join(f'<th class="n">{head}</th>' for head in ("value", "training data", "samples"))
-    table_of = f'<table class="metrics"><tr><th></th>{heads}</tr>{"".join(rows)}</table>'
-    return f'<div class="wide">{table_of}</div>' if rows else ""
 
 
 # -- samples beside data ----------------------------------------------------------------------------------------------
 
 
-def _samples(evaluation: Evaluation) -> str:
+def _samples(evaluation: Evaluation) -> list[Block]:
     """Some samples and as many test data, as what they are: texts, rows, pictures or points."""
     data, drawn = evaluation.data, evaluation.drawn
     if drawn is None:
-        return ""
+        return []
     modality = data.modality
     mine, real = drawn.x, np.asarray(data.test.x[:_SHOWN])
     if isinstance(modality, Text):
-        return _beside(*("<br>".join(map(_said, texts(x[:_SHOWN], modality))) for x in (mine, real)))
+        return [Beside(*(Lines(texts(x[:_SHOWN], modality)) for x in (mine, real)))]
     if isinstance(modality, Table):
-        return _beside(*(_rows(x[:_ROWS], modality) for x in (mine, real))) + _pairs(evaluation)
+        cells = [Cells(*written_tables.texts(x[:_ROWS], modality)) for x in (mine, real)]
+        return [Beside(*cells), *_pairs(evaluation)]
     if len(data.event_shape) == 1:
         return _pairs(evaluation)
     both = [(mine[:_SHOWN], drawn.condition), (real, data.test.condition_at(slice(_SHOWN)))]
     pictures = [_picture(evaluation, x, condition) for x, condition in both]
-    return _beside(*pictures) if all(pictures) else ""
+    first, second = pictures
+    return [] if first is None or second is None else [Beside(first, second)]
 
 
-def _beside(drawn: str, real: str) -> str:
-    return f'<div class="two"><div><h3>samples</h3>{drawn}</div><div><h3>test data</h3>{real}</div></div>'
-
-
-def _rows(x: Array, table: Table) -> str:
-    headings, rows = written_tables.texts(x, table)
-    head = "".join(f"<th>{_said(heading)}</th>" for heading in headings)
-    cells = ["".join(f"<td>{_said(cell)}</td>" for cell in row) for row in rows]
-    return f"<table class='rows'><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
-
-
-def _picture(evaluation: Evaluation, x: Array, condition: StoredCondition) -> str:
-    """A picture of images or recordings; empty for samples that cannot be drawn."""
+def _picture(evaluation: Evaluation, x: Array, condition: StoredCondition) -> Picture | None:
+    """A picture of images or recordings; None for samples that cannot be drawn."""
     data = evaluation.data
     classes = condition if isinstance(condition, np.ndarray) and condition.ndim == 1 else None
     extras = Extras(
@@ -161,19 +125,19 @@ def _picture(evaluation: Evaluation, x: Array, condition: StoredCondition) -> st
         length=evaluation.model.manifest.length,
     )
     try:
-        return _image(content(np.asarray(x, np.float32), "samples.png", extras), "samples")
+        return Picture(content(np.asarray(x, np.float32), "samples.png", extras), "samples", chart=False)
     except ZooError:
-        return ""
+        return None
 
 
-def _pairs(evaluation: Evaluation) -> str:
+def _pairs(evaluation: Evaluation) -> list[Block]:
     """Scatter plots of every two of the first columns of numbers."""
     drawn, real, columns = _compared(evaluation)
     chosen = [i for i, column in enumerate(columns) if not column.values][:_PAIRED]
     drawn, real, columns = drawn[:, chosen], real[:, chosen], [columns[i] for i in chosen]
     count = len(columns)
     if not count >= 2:
-        return ""
+        return []
     # as many of both, so that neither hides the other
     fewest = min(len(drawn), len(real))
     drawn, real, size = drawn[:fewest], real[:fewest], 4 if fewest < 200 else 2
@@ -213,11 +177,11 @@ def _compared(evaluation: Evaluation) -> tuple[NDArray[np.float64], NDArray[np.f
     return rows[0], rows[1], [Column(f"x{i}") for i in range(rows[0].shape[1])]
 
 
-def _marginals(evaluation: Evaluation) -> str:
+def _marginals(evaluation: Evaluation) -> list[Block]:
     """Histograms of every column; of pictures and recordings, one of all their numbers."""
     data = evaluation.data
     if evaluation.drawn is None or isinstance(data.modality, Text):
-        return ""
+        return []
     drawn, real, columns = _compared(evaluation)
     if len(data.event_shape) > 1 or len(columns) > _COLUMNS:
         drawn, real, columns = drawn.reshape(-1, 1), real.reshape(-1, 1), [Column("all numbers")]
@@ -268,11 +232,11 @@ def _heading(column: Column) -> str:
     return name.replace("$", r"\$")
 
 
-def _likelihoods(evaluation: Evaluation) -> str:
+def _likelihoods(evaluation: Evaluation) -> list[Block]:
     """Histograms of the log-densities of test data, samples, and other data where there are some."""
     manifest, drawn = evaluation.model.manifest, evaluation.drawn
     if manifest.density == "none":
-        return ""
+        return []
     sets = [("test data", evaluation.density.value, _DATA)]
     if drawn is not None and not evaluation.integrates and not evaluation.data.levels:
         own = evaluation.model.log_prob(drawn.x, condition=drawn.condition, seed=evaluation.seed)
@@ -282,7 +246,7 @@ def _likelihoods(evaluation: Evaluation) -> str:
     sets = [(label, x[np.isfinite(x)], colour) for label, x, colour in sets]
     every = np.concatenate([x for _, x, _ in sets])
     if not len(every):
-        return ""
+        return []
     low, high = (float(v) for v in np.quantile(every, [0.005, 0.995]))
     bins = np.linspace(low, high if high > low else low + 1.0, 51)
     figure = _figure(8, 3)
@@ -295,11 +259,11 @@ def _likelihoods(evaluation: Evaluation) -> str:
     return _chart(figure, "histograms of log-densities")
 
 
-def _calibration(evaluation: Evaluation, metrics: Metrics) -> str:
+def _calibration(evaluation: Evaluation, metrics: Metrics) -> list[Block]:
     """The distribution functions of ranks, where they were measured."""
     ranked = ranks(evaluation) if "sbc" in metrics else None
     if ranked is None:
-        return ""
+        return []
     figure = _figure(8, 3.5)
     draw_ranks(figure.subplots(), ranked, tarp_shares(evaluation, ranked) if "tarp" in metrics else None)
     return _chart(figure, "distribution functions of ranks")
@@ -326,11 +290,11 @@ def draw_ranks(axis: Axes, ranked: Ranks, together: NDArray[np.float64] | None =
     axis.legend(fontsize=7, ncols=2)
 
 
-def _predictive(evaluation: Evaluation) -> str:
+def _predictive(evaluation: Evaluation) -> list[Block]:
     """What a simulator makes of the posteriors of some test rows: 50% and 95% of it, beside what was observed."""
     predicted = predictions(evaluation)
     if predicted is None:
-        return ""
+        return []
     rows, columns = min(len(predicted.observed), _ROWS), min(len(predicted.names), _COLUMNS)
     # in units of all that was observed, so that numbers of different units stand beside each other
     center, scale = predicted.observed.mean(0), predicted.observed.std(0)
@@ -351,11 +315,11 @@ def _predictive(evaluation: Evaluation) -> str:
     return _chart(figure, "simulations from posteriors beside what was observed")
 
 
-def _by_steps(evaluation: Evaluation) -> str:
+def _by_steps(evaluation: Evaluation) -> list[Block]:
     """How far samples in few and many steps are from test data, of a model whose samples take steps."""
     program = evaluation.model.manifest.sample
     if evaluation.drawn is None or program is None or not program.stepped:
-        return ""
+        return []
     count = min(len(evaluation.drawn.x), _STEPPED)
     points, floor = [], float("nan")
     for steps in _STEPS:
@@ -364,11 +328,11 @@ def _by_steps(evaluation: Evaluation) -> str:
         except UsageError:  # a sampler may need more of them
             continue
         if rows is None:
-            return ""
+            return []
         points.append((steps, energy_distance(rows.drawn, rows.held_out)))
         floor = energy_distance(rows.training, rows.held_out)
     if not points:
-        return ""
+        return []
     figure = _figure(8, 3)
     axis = figure.subplots()
     axis.plot(*zip(*points, strict=True), "o-", color=_DRAWN, label=f"{count:,} samples")
@@ -381,10 +345,10 @@ def _by_steps(evaluation: Evaluation) -> str:
     return _chart(figure, "distance from test data by steps")
 
 
-def _training(history: Sequence[Mapping[str, float]]) -> str:
+def _training(history: Sequence[Mapping[str, float]]) -> list[Block]:
     """Loss and validation loss by step."""
     if not history:
-        return ""
+        return []
     figure = _figure(8, 3)
     axis = figure.subplots()
     for name, style in (
@@ -415,10 +379,5 @@ def _png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _chart(figure: Figure, alt: str) -> str:
-    image = _image(_png(figure), alt).replace(" src=", ' class="chart" src=', 1)
-    return f'<div class="wide">{image}</div>'
-
-
-def _image(picture: bytes, alt: str) -> str:
-    return f'<img alt="{_said(alt)}" src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
+def _chart(figure: Figure, shows: str) -> list[Block]:
+    return [Picture(_png(figure), shows)]

@@ -80,8 +80,10 @@ def _told(frame: FrameType, number: int) -> str:
     if (package := _package(frame)) in _MACHINERY:
         return ""
     owner = frame.f_locals.get("self")
-    cls = f"{type(owner).__name__}, " if owner is not None else ""
-    return f"{cls}{Path(frame.f_code.co_filename).name}:{number} of {package}"
+    # of a method without self, such as a static one, the class is in its name
+    qualified = frame.f_code.co_qualname.rpartition("<locals>.")[2].rpartition(".")[0]
+    cls = qualified.rpartition(".")[2] if owner is None else type(owner).__name__
+    return f"{cls + ', ' if cls else ''}{Path(frame.f_code.co_filename).name}:{number} of {package}"
 
 
 def _package(frame: FrameType) -> str:

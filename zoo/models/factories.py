@@ -270,10 +270,13 @@ def _modelled(factory: Factory, value: Any) -> GenerativeModel:
         try:
             return wrap(value)
         except ZooError as error:
-            raise ConfigError(
-                f"{factory} returns the module {type(value).__name__}, which is not a zoo.GenerativeModel: {error}",
-                hint="For a network that denoises, return zoo.denoiser(net, event_shape=..., convention=...).",
-            ) from error
+            what = f"{factory} returns the module {type(value).__name__}, which is not a zoo.GenerativeModel"
+            if isinstance(error, UsageError):
+                hint = "For a network that denoises, return zoo.denoiser(net, event_shape=..., convention=...)."
+            else:  # an adapter knows it, and lacks something
+                hint = "Return zoo.wrap(model, event_shape=..., context=...)."
+                hint += "" if error.hint is None else f" {error.hint}"
+            raise ConfigError(f"{what}: {error}", hint=hint) from error
     raise ConfigError(f"{factory} returns {type(value).__name__}, not a zoo.GenerativeModel")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from zoo.bundle import MANIFEST, Bundle, Manifest, is_bundle, open_bundle, read_manifest
+from zoo.bundle.example import has_example
 from zoo.bundle.nearby import hint_of
 from zoo.conditions import Condition
 from zoo.errors import NameConflictError, PluginError, UsageError, ZooError
@@ -24,7 +25,10 @@ from zoo.registry.discovery import last_line
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts about a model known before it is opened; ``condition_columns`` are those of a file."""
+    """The facts about a model known before it is opened.
+
+    ``condition_columns`` are those of a file, and ``example`` says whether its bundle has one.
+    """
 
     name: str
     event_shape: tuple[int, ...]
@@ -33,6 +37,7 @@ class Facts:
     length: Length | None = None
     samples: bool = True
     condition_columns: tuple[Column, ...] = ()
+    example: bool = False
 
     @classmethod
     def stated(cls, name: str, by: Manifest | ModelCard) -> Facts:
@@ -40,7 +45,8 @@ class Facts:
         if isinstance(by, Manifest):
             data = by.model.get("data")
             columns = columns_from(data.get("given") if isinstance(data, Mapping) else None, name)
-            return cls(name, by.event_shape, by.condition, by.modality, by.length, by.sample is not None, columns)
+            known = (by.modality, by.length, by.sample is not None, columns, has_example(by))
+            return cls(name, by.event_shape, by.condition, *known)
         modality, columns = modality_from(by.data.get("kind")), columns_from(by.data.get("given"), name)
         return cls(name, by.event_shape, by.condition, modality, by.length, by.samples, columns)
 
@@ -121,6 +127,11 @@ def resolve(registry: Registry, model: str | os.PathLike[str], /, **importing: o
     if source is not None:
         return source
     kind = "folder" if path.is_dir() else "file"
+    if path.suffix == ".py":
+        raise UsageError(
+            f"{path} is code, but not a model",
+            hint=f"Name a function of it that returns one, to run it: zoo export {path}:FUNCTION -o FOLDER.",
+        )
     formats = [item.description.name for item in registry.items("importer")]
     other = f" Other formats that can be read: {', '.join(formats)}." if formats else ""
     raise UsageError(

@@ -62,7 +62,7 @@ class Wrapped(DirectModel):
         self.condition = self._checked_context(context)
         # the device and the type of a model that may have no tensors
         first = next((each for each in (*flow.parameters(), *flow.buffers()) if each.is_floating_point()), None)
-        like = torch.zeros(()) if first is None else first.new_zeros(())
+        like = torch.zeros(()) if first is None else torch.zeros((), dtype=first.dtype, device=first.device)
         self.register_buffer("_like", like, persistent=False)
         self.train(flow.training)
 
@@ -195,13 +195,17 @@ def tried(wrapped: Wrapped) -> None:
     Raises:
         ExportError: it cannot be copied, or fails; class, line and cause are told.
     """
+    check_traceable(wrapped.named, wrapped)
     try:
         trial = copy.deepcopy(wrapped).to("cpu").float().eval()
     except (RuntimeError, TypeError) as error:
-        raise ExportError(
-            f"{wrapped.named} cannot be copied: {error}", hint="Move what it keeps besides weights out of it."
-        ) from error
-    with torch.no_grad(), told(f"{wrapped.named} cannot be called"):
+        raise uncopied(wrapped.named, error) from error
+    condition_told = "" if wrapped.condition is None else f", given {wrapped.condition.describe()}"
+    hint = (
+        f"It is called once as it will be: to sample and to score two events of shape {wrapped.event_shape}"
+        f"{condition_told}, in float32 on the CPU. Say event_shape and context if these are others."
+    )
+    with torch.no_grad(), told(f"{wrapped.named} cannot be called", hint=hint):
         condition = any_condition(trial, 2)
         if trial.samples:
             drawn = trial.draw(trial.drawn_noises(trial.noises, 0, 2), condition)
@@ -215,6 +219,26 @@ def tried(wrapped: Wrapped) -> None:
             scored = trial.log_density(torch.zeros(2, *trial.event_shape), condition)  # type: ignore[arg-type]
             if scored.shape != (2,):
                 raise ConfigError(f"{wrapped.named} scores two events by a tensor of shape {tuple(scored.shape)}")
+
+
+def check_traceable(named: str, model: nn.Module) -> None:
+    """Refuse a model with a part in TorchScript, whose copies have no weights of their own.
+
+    Raises:
+        ExportError: the part is named.
+    """
+    for name, part in model.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            raise ExportError(
+                f"{named} cannot be copied: its part {name} is TorchScript, of {part.original_name}",
+                hint="Build it without torch.jit, and load the same weights.",
+            )
+
+
+def uncopied(named: str, error: Exception) -> ExportError:
+    """The error of a model that cannot be copied."""
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return ExportError(f"{named} cannot be copied: {said}", hint="Move what it keeps besides weights out of it.")
 
 
 def any_condition(model: Wrapped, n: int, generator: torch.Generator | None = None) -> ReceivedCondition:

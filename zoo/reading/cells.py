@@ -25,6 +25,8 @@ _DATES = (
     *("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y/%m/%d"),
     *("%d.%m.%Y", "%d.%m.%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y", "%d %b %Y", "%d %B %Y"),
 )
+#: a column of which at most this share is something else is one of numbers with mistakes
+_STRAY = 0.1
 #: two date formats that may both fit and mean different days
 _AMBIGUOUS = ("%d/%m/%Y", "%m/%d/%Y")
 
@@ -52,7 +54,7 @@ def typed(texts: Sequence[str], *, decimal: str = ".") -> Cells:
             days, written = dates
             return Cells(_spread(days, loose), np.array(loose), date=written)
     gone = np.array([text in MISSING for text in stripped])
-    return Cells(np.array(stripped), gone, note=_ambiguous(present))
+    return Cells(np.array(stripped), gone, note=_ambiguous(present) or _nearly(present, decimal))
 
 
 def of_values(values: Iterable[Any], heading: str) -> Cells:
@@ -177,6 +179,15 @@ def _as_dates(texts: Sequence[str], written: str) -> Array | None:
         return np.array([parsed(text, written) for text in texts])
     except ValueError:
         return None
+
+
+def _nearly(present: Sequence[str], decimal: str) -> str:
+    """What keeps a column of texts from being one of numbers, if that is not much."""
+    others = [text for text in present if not _NUMBER.fullmatch(text.replace(decimal, "."))]
+    if not others or len(others) > _STRAY * len(present):
+        return ""
+    told = f"{len(others)} is no number" if len(others) == 1 else f"{len(others)} are no numbers"
+    return f"of its {len(present)} cells {told}, such as {others[0]!r}"
 
 
 def _ambiguous(present: Sequence[str]) -> str:

@@ -200,6 +200,10 @@ def collapsed(columns: Mapping[str, Array]) -> list[str]:
     """
     notes = []
     for name, values in columns.items():
+        if infinite := int(np.isinf(values).sum()):
+            raise DataError(
+                f"column {name!r} has infinite numbers, {infinite:,} of them: leave their cells or rows out"
+            )
         if len(values) and not float(np.abs(values).max()) <= float(np.finfo(np.float32).max):
             raise DataError(f"column {name!r} has numbers beyond float32, which ends at 3.4e38: rescale it")
         distinct, left = len(np.unique(values)), len(np.unique(values.astype(np.float32)))

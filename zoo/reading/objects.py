@@ -14,12 +14,16 @@ from zoo.data import Split, ragged
 from zoo.errors import DataError
 from zoo.parts import Part
 from zoo.reading.cells import of_values
-from zoo.reading.columns import described
+from zoo.reading.columns import STEPS, Described, described
 from zoo.reading.content import Cells, Rows, Samples
 from zoo.render.files import PART
 
+#: mapped arrays that take more bytes than this stay in their file
+IN_MEMORY = 1 << 28
 #: arrays of more columns than this are not looked at column by column
 _WIDEST = 4096
+#: numbers of a large array that are looked at at once, and the fewest rows
+_LOOKED_AT, _FEWEST = 1 << 20, 100
 _SAMPLES = ("samples", "x", "X", "data", "theta", "arr_0")
 _CONDITIONS = ("condition", "conditions", "y", "labels", "c", "context")
 
@@ -98,14 +102,52 @@ def of_array(array: Array) -> Rows | Samples:
         raise DataError(f"the samples are numbers [n, ...], not {array.dtype} of shape {array.shape}")
     if not len(array):
         raise DataError("there are no samples")
-    if isinstance(array, np.memmap) or array.ndim > 2 or (array.ndim == 2 and array.shape[1] > _WIDEST):
-        pixels = array.ndim > 2 or array.shape[-1] > _WIDEST
-        levels = 256 if pixels and array.dtype == np.uint8 else None
-        # whole numbers are rounded, in a file as in memory; bytes of pictures say so by their levels
-        grain = 1.0 if array.dtype.kind in "iu" and levels is None else None
-        return Samples(array if array.ndim > 1 else array[:, None], levels=levels, grain=grain)
-    table = array if array.ndim == 2 else array[:, None]
-    return Rows({f"x{i}": of_values(table[:, i], f"x{i}") for i in range(table.shape[1])}, headed=False)
+    samples = array if array.ndim > 1 else array[:, None]
+    pixels = samples.ndim > 2 or samples.shape[1] > _WIDEST
+    if pixels:
+        levels = 256 if array.dtype == np.uint8 else None
+        # whole numbers are rounded; bytes of pictures say so by their levels
+        return Samples(samples, levels=levels, grain=1.0 if array.dtype.kind in "iu" and levels is None else None)
+    if isinstance(array, np.memmap):
+        grain, notes = _rounding(samples)
+        return Samples(samples, grain=grain, notes=notes)
+    return Rows({f"x{i}": of_values(samples[:, i], f"x{i}") for i in range(samples.shape[1])}, headed=False)
+
+
+def _rounding(array: Array) -> tuple[float | None, tuple[str, ...]]:
+    """The width that the numbers ``[n, d]`` of a large array are rounded to, or None; and notes.
+
+    It is that of the columns of some rows, spread over the array, and holds for all rows, or it is none.
+    """
+    if array.dtype.kind not in "fiu":
+        return None, ()
+    count = min(len(array), max(_FEWEST, _LOOKED_AT // array.shape[1]))
+    some = np.array(array[np.linspace(0, len(array) - 1, count).astype(np.int64)])
+    grain, notes = _common([described(f"x{i}", of_values(some[:, i], f"x{i}")) for i in range(some.shape[1])])
+    rows = max(_LOOKED_AT // array.shape[1], 1)
+    if grain is not None and all(_multiples(array[i : i + rows], grain) for i in range(0, len(array), rows)):
+        return grain, ()
+    return (None, notes) if array.dtype.kind == "f" else (1.0, ())
+
+
+def _multiples(x: Array, grain: float) -> bool:
+    """Whether numbers that are not missing are multiples of a width, but for the last digits of their type."""
+    quotients = x.astype(np.float64) / grain
+    steps = np.round(quotients)
+    last = float(np.finfo(x.dtype).eps) if x.dtype.kind == "f" else 0.0
+    near = np.abs(quotients - steps) <= 4 * last * np.maximum(np.abs(steps), 1.0)
+    # beyond so many, float32 cannot resolve them
+    return bool((near & (np.abs(steps) <= STEPS))[np.isfinite(quotients)].all())
+
+
+def _common(columns: Sequence[Described]) -> tuple[float | None, tuple[str, ...]]:
+    """The width that the numbers of all columns are rounded to, or None, and a note if these differ."""
+    grains = {column.grain for column in columns if column.kind != "constant"}
+    if len(grains) <= 1:
+        return next(iter(grains), None), ()
+    names = [repr(column.name) for column in columns if column.grain is not None]
+    listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return None, (f"columns are rounded to different steps, and {listed} get no noise within theirs",)
 
 
 def of_arrays(arrays: Mapping[str, Array], *, samples: str = "", condition: str = "") -> Rows | Samples:
@@ -236,19 +278,13 @@ def plain(rows: Rows) -> Samples:
                 f"column {name!r} holds more than numbers: name the given columns instead of passing an array"
             )
     columns = [described(name, cells) for name, cells in rows.columns.items()]
-    grains, notes = {column.grain for column in columns}, rows.notes
-    if len(grains) > 1:
-        rounded = ", ".join(repr(column.name) for column in columns if column.grain is not None)
-        notes = (
-            *notes,
-            f"columns are rounded to different steps, and {rounded} get no noise within theirs: name the "
-            "given columns instead of passing an array, and they do",
-        )
+    grain, told = _common(columns)
+    notes = (f"{each}: name the given columns instead of passing an array, and they do" for each in told)
     return Samples(
         np.stack([cells.values for cells in rows.columns.values()], 1).astype(np.float32),
-        grain=grains.pop() if len(grains) == 1 else None,
+        grain=grain,
         splits=rows.splits,
-        notes=notes,
+        notes=(*rows.notes, *notes),
         headings=tuple(rows.columns),
     )
 
@@ -274,7 +310,8 @@ def _numpy(value: Any, what: str) -> Array:
     try:
         if hasattr(value, "detach"):
             value = value.detach().cpu().numpy()
-        array: Array = np.asarray(value)
+        large = isinstance(value, np.memmap) and value.nbytes > IN_MEMORY
+        array: Array = value if large else np.asarray(value)
     except Exception as error:  # whatever NumPy or a library raises
         told = " ".join(str(error).split())[:200]
         raise DataError(f"{what} cannot be converted to an array: {told}") from error

@@ -14,7 +14,7 @@ from zoo.arrays import Array
 from zoo.errors import OutputError, PluginError, UsageError, ZooError
 from zoo.files import atomic_file, check_free
 from zoo.lengths import Length
-from zoo.modality import Audio, Modality
+from zoo.modality import Audio, Column, Modality
 from zoo.registry.cards import Format
 from zoo.render import modalities
 from zoo.render.formats import format_of, load, origin
@@ -33,7 +33,9 @@ class Extras:
     Attributes:
         condition: int ``[n]`` or float ``[n, d]``; arrays ``[n, ...]``, or ``[1, ...]`` for one value of all samples,
             by the names of parts; or None.
-        labels: names of the classes.
+        labels: names of the classes, or of the numbers of a vector.
+        part_labels: names of the classes of parts, by the names of these.
+        given_columns: columns of the user's table that the condition was made of, in their order; or none.
         levels: number of values of discrete data; samples then lie in [0, levels).
         modality: the meaning of a sample's numbers, where its shape does not tell.
         value_range: (black, white) of a picture; None takes [0, levels - 1], or the samples' own range.
@@ -54,6 +56,8 @@ class Extras:
     columns: int | None = None
     length: Length | None = None
     about: Mapping[str, object] = field(default_factory=dict)
+    part_labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    given_columns: Sequence[Column] = ()
 
 
 def named(condition: Array | Mapping[str, Array] | None, n: int) -> dict[str, Array]:

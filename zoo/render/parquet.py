@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.arrays import Array
+from zoo.dates import days, formatted
 from zoo.errors import DataError
 from zoo.modality import Table, Text
-from zoo.render import tables, text
+from zoo.render import conditional, tables, text
 from zoo.render.columnar import decoded, encoded
+from zoo.render.delimited import Delimited
 
 if TYPE_CHECKING:
     from zoo.modality import Modality
@@ -21,8 +24,6 @@ if TYPE_CHECKING:
 
 def write(samples: Array, extras: Extras) -> bytes:
     """Samples as columns: those of a table by their headings, a text, a vector's numbers, or lists; then conditions."""
-    from zoo.render.files import named
-
     if isinstance(extras.modality, Table):
         columns = _of_table(samples, extras.modality)
     elif isinstance(extras.modality, Text) and samples.ndim == 2:
@@ -33,22 +34,8 @@ def write(samples: Array, extras: Extras) -> bytes:
         columns = {"samples" if samples.ndim > 1 else "x": samples}
     if extras.length is not None:
         columns["length"] = np.asarray(extras.length.lengths(samples))
-    for name, values in named(extras.condition, len(samples)).items():
-        columns |= _of_condition(name, values, len(samples), extras)
+    columns |= conditional.columns(len(samples), extras)
     return encoded(columns, extras.about)
-
-
-def _of_condition(name: str, values: Array, n: int, extras: Extras) -> dict[str, Any]:
-    """The columns of a condition, as of a .csv file: words of classes, the user's own columns that were given."""
-    if name == "condition" and values.ndim == 2:
-        headings = extras.labels if isinstance(extras.modality, Table) else ()
-        if len(headings) != values.shape[1]:
-            headings = [f"condition{i}" for i in range(values.shape[1])]
-        return {heading: values[:, i] for i, heading in enumerate(headings)}
-    if name == "condition" and extras.labels:
-        return {name: [str(extras.labels[int(value)]) for value in values]}
-    whole = values if values.ndim and len(values) == n else np.broadcast_to(values, (n, *values.shape))
-    return {name: whole}
 
 
 def _of_table(samples: Array, table: Table) -> dict[str, Any]:
@@ -74,17 +61,31 @@ def read(path: Path, event_shape: tuple[int, ...] | None = None, modality: Modal
         DataError: it is damaged, or holds no such columns.
     """
     columns = decoded(path)
-    conditions = {name: np.asarray(v) for name, v in columns.items() if name.startswith("condition")}
+    conditions = {name: np.asarray(v) for name, v in columns.items() if conditional.is_conditional(name)}
     arrays = _conditions(conditions)
     others = {name: values for name, values in columns.items() if name not in conditions and name != "length"}
     if isinstance(modality, Table):
-        cells = {name: list(map(_cell, values)) for name, values in others.items()}
+        dates = {column.name: column.date for column in modality.columns}
+        cells = {name: [_cell(value, dates.get(name, "")) for value in values] for name, values in others.items()}
         return {"samples": tables.numbers(cells, modality, str(path)), **arrays}
     if isinstance(modality, Text) and "text" in others and event_shape is not None:
         return {"samples": text.numbers(list(others["text"]), modality, event_shape[0], str(path)), **arrays}
     if event_shape is None:
         return arrays
     return {"samples": _samples(others, event_shape, path), **arrays}
+
+
+def table(path: Path, dates: Mapping[str, str] | None = None) -> Delimited:
+    """The columns of a file that have single values, as texts; what is missing is empty.
+
+    Args:
+        path: the file.
+        dates: how dates are written, by headings; others as ISO 8601 has them, with a blank before the time.
+    """
+    columns = {name: values for name, values in decoded(path).items() if np.ndim(values[:1]) == 1}
+    dates = dates or {}
+    cells = [[_cell(value, dates.get(name, "")) for value in values] for name, values in columns.items()]
+    return Delimited(tuple(columns), [list(row) for row in zip(*cells, strict=True)], True, ",")
 
 
 def _conditions(columns: Mapping[str, Array]) -> dict[str, Array]:
@@ -104,8 +105,14 @@ def _samples(columns: Mapping[str, Any], event_shape: tuple[int, ...], path: Pat
     return np.stack(list(columns.values()), axis=1).reshape(-1, *event_shape)
 
 
-def _cell(value: object) -> str:
-    """A cell as text, as of a .csv file."""
+def _cell(value: object, date: str = "") -> str:
+    """A cell as text, as of a .csv file; a date as it is written there."""
     if value is None:
         return ""
-    return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
+    if not isinstance(value, dt.date):
+        return str(value)
+    moment = value if isinstance(value, dt.datetime) else dt.datetime(value.year, value.month, value.day)
+    # those of several time zones are comparable in one
+    moment = moment if moment.tzinfo is None else moment.astimezone(dt.UTC).replace(tzinfo=None)
+    whole = moment.time() == dt.time()
+    return formatted(days(moment), date or ("%Y-%m-%d" if whole else "%Y-%m-%d %H:%M:%S"))

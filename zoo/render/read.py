@@ -14,8 +14,12 @@ from zoo.lengths import Length
 from zoo.modality import Modality
 from zoo.registry.cards import Format
 from zoo.render import delimited, lengths, modalities, readers
+from zoo.render.delimited import Delimited
 from zoo.render.files import PART, condition_in
 from zoo.render.formats import format_of, known, load, origin
+
+#: files that may be read as a table with headings
+TABLES = (*delimited.SUFFIXES, ".parquet")
 
 Arrays = dict[str, Array]
 
@@ -71,16 +75,34 @@ def read_condition(path: Path) -> Array:
     return condition[:, 0] if is_column else condition
 
 
+def table_in(path: Path, dates: Mapping[str, str] | None = None) -> Delimited | None:
+    """The rows of a .csv, .tsv or .parquet file as texts; None for another file, or if there is none.
+
+    Args:
+        path: the file.
+        dates: how dates are written that the file has as such, by headings.
+
+    Raises:
+        DataError: it cannot be read.
+        MissingDependencyError: pyarrow is needed.
+    """
+    if path.suffix.lower() not in TABLES or not path.is_file():
+        return None
+    if path.suffix.lower() in delimited.SUFFIXES:
+        return delimited.read(path)
+    from zoo.render import parquet
+
+    return parquet.table(path, dates)
+
+
 def read_labelled(path: Path, labels: Sequence[str]) -> Array | None:
-    """The columns ``[n, labels]`` of a .csv or .tsv file under these headings; None for another file, or without them.
+    """The columns ``[n, labels]`` of a file that :func:`table_in` reads, under these headings; None without them.
 
     Raises:
         DataError: the file cannot be read, or a cell of these columns is not a number.
     """
-    if not labels or path.suffix.lower() not in delimited.SUFFIXES or not path.is_file():
-        return None
-    table = delimited.read(path)
-    if not set(labels) <= set(table.header):
+    table = table_in(path) if labels else None
+    if table is None or not set(labels) <= set(table.header):
         return None
     cells = table.columns(labels)
     return np.stack([delimited.numbers(cells[label], f"{path}, column {label!r}") for label in labels], axis=1)

@@ -12,6 +12,7 @@ from zoo.arrays import Array
 from zoo.errors import DataError, WeightsError
 from zoo.modality import Audio, Modality, Table, Text
 from zoo.render import audio, delimited, tables, text
+from zoo.render.conditional import is_conditional
 from zoo.render.delimited import Delimited
 from zoo.render.files import PART
 
@@ -52,7 +53,7 @@ def _table(path: Path, modality: Table) -> Arrays:
     file = delimited.read(path)
     columns = file.columns([c.name for c in modality.columns if not c.values and not c.date])
     own = {column.name for column in modality.columns}
-    conditional = {name: cells for name, cells in columns.items() if name.startswith("condition") and name not in own}
+    conditional = {name: cells for name, cells in columns.items() if is_conditional(name) and name not in own}
     parts = {name: cells for name, cells in conditional.items() if name.startswith(PART)}
     conditions = [_column(cells, path, name) for name, cells in conditional.items() if name not in parts]
     arrays: Arrays = {"samples": tables.numbers(columns, modality, str(path)), **parts_of(path, parts)}
@@ -85,7 +86,7 @@ def csv(path: Path, event_shape: Shape = None, modality: Modality | None = None)
     parts = {name: column for name, column in cells.items() if name.startswith(PART)}
     for name in file.header:
         if name not in parts:
-            columns[name.startswith("condition")].append(_column(cells[name], path, name))
+            columns[is_conditional(name)].append(_column(cells[name], path, name))
     arrays = {"samples": np.stack(columns[False], axis=1)} if columns[False] else {}
     if columns[True]:
         arrays["condition"] = _joined(columns[True])
@@ -102,7 +103,7 @@ def _texts(path: Path, file: Delimited, event_shape: tuple[int, ...], modality: 
     """Texts in the column ``text``, and their condition."""
     columns = file.columns()
     arrays: Arrays = {"samples": text.numbers(columns["text"], modality, event_shape[0], str(path))}
-    names = [name for name in file.header if name.startswith("condition")]
+    names = [name for name in file.header if is_conditional(name)]
     if plain := [_column(columns[name], path, name) for name in names if not name.startswith(PART)]:
         arrays["condition"] = _joined(plain)
     return arrays | parts_of(path, {name: columns[name] for name in names if name.startswith(PART)})
@@ -159,6 +160,6 @@ def _column(cells: list[str], path: Path, heading: str) -> Array:
     """Integers, floats, or, for labels of classes, texts."""
     if all(cell.strip().lstrip("+-").isdecimal() for cell in cells):
         return np.array([int(cell) for cell in cells])
-    if heading == "condition" and not all(map(delimited.is_number, cells)):
+    if (heading == "condition" or heading.startswith(PART)) and not all(map(delimited.is_number, cells)):
         return np.array(cells)
     return delimited.numbers(cells, f"{path}, column {heading}")

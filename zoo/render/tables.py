@@ -58,8 +58,10 @@ def numbers(columns: Mapping[str, Sequence[str]], table: Table, source: str) -> 
     return np.stack(read, axis=1)
 
 
-def rounding(x: Array, table: Table, seed: int) -> NDArray[np.float64]:
-    """Uniform noise ``[n, columns]`` of each column's grain, to add to rounded numbers before scoring."""
+def rounding(x: Array, table: Table, seed: int) -> NDArray[np.float64] | None:
+    """Uniform noise ``[n, columns]`` of each column's grain, to add to rounded numbers before scoring, if any are."""
+    if not any(column.grain for column in table.columns):
+        return None
     widths = np.array([column.grain or 0.0 for column in table.columns])
     return np.asarray(noise.uniform(seed, len(x) if x.ndim else 0, widths.shape, stream=Stream.DEQUANTIZE) * widths)
 

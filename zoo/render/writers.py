@@ -11,8 +11,8 @@ import numpy as np
 
 from zoo.arrays import Array
 from zoo.modality import Audio, Modality, Table, Text
-from zoo.render import audio, modalities, tables, text
-from zoo.render.files import PART, Extras, named, picture_of
+from zoo.render import audio, conditional, modalities, tables, text
+from zoo.render.files import Extras, named, picture_of
 from zoo.render.metadata import in_png, in_wav
 from zoo.weights import serialized
 
@@ -128,31 +128,23 @@ def csv(samples: Array, extras: Extras) -> bytes:
         columns += ["length"]
         for row, value in zip(rows, extras.length.lengths(samples), strict=True):
             row += [str(value)]
-    condition = extras.condition
-    if isinstance(condition, Mapping):
-        for name, values in condition.items():
-            _add_part(columns, rows, f"{PART}{name}", values)
-    elif condition is not None:
-        vector = [f"condition{i}" for i in range(condition.shape[1])] if condition.ndim == 2 else []
-        if isinstance(extras.modality, Table) and len(extras.labels) == len(vector):
-            vector = list(extras.labels)  # the columns of the user's own table that were given
-        columns += vector or ["condition"]
-        names = np.array(extras.labels) if condition.ndim == 1 and extras.labels else None
-        for row, value in zip(rows, condition, strict=True):
-            row += [str(names[value])] if names is not None else [_shortest(v) for v in np.atleast_1d(value)]
+    for name, cells in conditional.columns(len(samples), extras).items():
+        _add(columns, rows, name, cells)
     file = io.StringIO()
     csv_files.writer(file, lineterminator="\n").writerows([columns, *rows])
     return file.getvalue().encode()
 
 
-def _add_part(columns: list[str], rows: list[list[str]], name: str, values: Array) -> None:
-    """Columns of a part of the condition: its numbers, if it has few for each sample."""
-    whole = np.broadcast_to(values, (len(rows), *values.shape[1:]))
-    if whole.ndim > 2:
-        return
-    columns += [name] if whole.ndim == 1 else [f"{name}/{i}" for i in range(whole.shape[1])]
-    for row, value in zip(rows, whole, strict=True):
-        row += [_shortest(v) for v in np.atleast_1d(value)]
+def _add(columns: list[str], rows: list[list[str]], name: str, cells: conditional.Cells) -> None:
+    """Columns of a condition: its words, or its numbers if it has few for each sample."""
+    if isinstance(cells, list):
+        columns.append(name)
+        for row, cell in zip(rows, cells, strict=True):
+            row.append("" if cell is None else cell if isinstance(cell, str) else _shortest(cell))
+    elif cells.ndim <= 2:
+        columns += [name] if cells.ndim == 1 else [f"{name}/{i}" for i in range(cells.shape[1])]
+        for row, value in zip(rows, cells, strict=True):
+            row += [_shortest(v) for v in np.atleast_1d(value)]
 
 
 def txt(samples: Array, extras: Extras) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from zoo.programs.one_call import check_temperature
 from zoo.runtime.conditioning import Conditions, feeds_of
 from zoo.runtime.graph_checks import check_density, check_event, check_ports, check_symbols, data_ports
 from zoo.runtime.opened import OpenBundle
-from zoo.runtime.running import Drawing, Runner, SampleRequest, ScoreRequest, Scores
+from zoo.runtime.running import Drawing, Runner, SampleRequest, ScoreRequest, Scores, refuse
 from zoo.runtime.session import Session
 from zoo.samplers.runs import Tick
 from zoo.samplers.state import spread
@@ -46,17 +45,17 @@ class DirectRunner(Runner):
 
     def sampling(self, model: OpenBundle, program: Program, request: SampleRequest) -> Drawing:
         """Noise through the graph."""
-        options = dict(request.options.own)
-        temperature = _temperature(model, program, options.pop("temperature", None), request.options.noise)
-        self.table(model, program, replace(request.options, own=options))  # refuses all others
+        refuse(model, request.options, "noise", "temperature")
+        temperature = _temperature(model, program, request.options.own.get("temperature"), request.options.noise)
         if request.preview is not None:
             raise UsageError(f"{model.name} samples in one call and has no previews")
         session, noises = model.session(program.graph), program.noises(model.manifest.graphs)
         stated = _stated_noise(model, noises, request)
+        all_stated = len(stated) == len(noises)
 
         def draw(part: slice, tick: Tick) -> NDArray[np.float32]:
             n = part.stop - part.start
-            z = tempered(drawn(noises, request.seed, n, first=part.start), temperature)
+            z = {} if all_stated else tempered(drawn(noises, request.seed, n, first=part.start), temperature)
             z |= {name: a[part] for name, a in stated.items()}
             chosen = None if request.condition is None else request.condition[part]
             x = call(session, {name: model.filled(array) for name, array in z.items()}, model.filled(chosen))[:n]

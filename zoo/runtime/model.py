@@ -16,6 +16,7 @@ from zoo.counts import Progress, ticker
 from zoo.errors import UsageError
 from zoo.likelihood import LogDensity
 from zoo.runtime import contract, data, scoring
+from zoo.runtime.described import DescribedBundle
 from zoo.runtime.device import Device
 from zoo.runtime.iterate import step_sampler
 from zoo.runtime.opened import OpenBundle, settled, settled_part
@@ -29,7 +30,7 @@ from zoo.samplers.state import SamplerState
 from zoo.samplers.stepping import too_many
 
 
-class BundledModel:
+class BundledModel(DescribedBundle):
     """What :func:`zoo.runtime.load` returns: an open bundle, which the runners of its programs sample and score with.
 
     The same seed gives the same samples, whatever the batch size. Threads may share a model: sessions are loaded once,
@@ -59,26 +60,6 @@ class BundledModel:
         self.event_shape, self.condition = self.manifest.event_shape, self.manifest.condition
         self.levels, self.modality = self.manifest.levels, self.manifest.modality
         self.device, self.session = opened.device, opened.session
-
-    @property
-    def state_shape(self) -> tuple[int, ...]:
-        """Shape of one state of a model that samples in steps."""
-        return self.opened.state_shape
-
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        """Shape of the noise of one sample, for ``sample(noise=...)``."""
-        return self.opened.noise_shape
-
-    @property
-    def provider(self) -> str:
-        """The provider in use, ``"cpu"``, ``"cuda"`` or another."""
-        return self.opened.provider
-
-    @property
-    def fallback(self) -> str | None:
-        """Why ``"auto"`` uses the CPU although ONNX Runtime was built with CUDA, or None."""
-        return self.opened.fallback
 
     # -- samples ----------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,9 @@ def onnxruntime() -> Any:
         missing.hint = "pip install 'genzoo[cpu]', or 'genzoo[gpu]' on a machine with CUDA"
         raise missing from error
     except ImportError as error:
+        # what a module in C makes of Ctrl-C while it is imported
+        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+            raise (error.__cause__ or error.__context__) from None  # type: ignore[misc]
         raise RuntimeFailure(f"ONNX Runtime is installed but cannot be imported: {error}", hint=_REPAIR) from error
     # uninstalling one of the two packages leaves the other's folder without its modules
     if not hasattr(ort, "InferenceSession"):

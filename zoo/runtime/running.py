@@ -25,8 +25,9 @@ def finite(samples: Samples, name: str) -> Samples:
     Raises:
         RuntimeFailure: with the first sample that has others, and the model's ``name``.
     """
-    good = np.isfinite(samples).reshape(len(samples), -1).all(1)
-    if not good.all():
+    numbers = np.isfinite(samples)
+    if not numbers.all():
+        good = numbers.reshape(len(samples), -1).all(1)
         raise RuntimeFailure(
             f"{np.count_nonzero(~good)} of {len(samples)} samples of {name} are not finite, "
             f"the first is sample {int(np.argmin(good))}"
@@ -103,6 +104,16 @@ class ScoreRequest:
     first: int = 0
 
 
+def refuse(model: OpenBundle, options: SamplingOptions, *taken: str) -> None:
+    """Refuse options of ``sample`` that a model does not take, which samples in one call.
+
+    Raises:
+        UsageError: options other than those ``taken``.
+    """
+    if refused := [name for name in options.given if name not in taken]:
+        raise UsageError(f"{model.name} samples in one call and has no option {', '.join(refused)}")
+
+
 class Runner:
     """Runs programs of one kind; without state, so that one serves all models."""
 
@@ -124,8 +135,7 @@ class Runner:
         Raises:
             UsageError: options that it does not take: all except noise to start from.
         """
-        if refused := [name for name in options.given if name != "noise"]:
-            raise UsageError(f"{model.name} samples in one call and has no option {', '.join(refused)}")
+        refuse(model, options, "noise")
         return None
 
     def sampling(self, model: OpenBundle, program: Program, request: SampleRequest) -> Drawing:

@@ -101,8 +101,11 @@ class SamplingOptions:
     @property
     def given(self) -> tuple[str, ...]:
         """Names of the options that are set."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "own"}
-        return tuple(name for name, value in (*values.items(), *self.own.items()) if value is not None)
+        named = [name for name in _NAMES if getattr(self, name) is not None]
+        return (*named, *(name for name, value in self.own.items() if value is not None))
+
+
+_NAMES = tuple(each.name for each in fields(SamplingOptions) if each.name != "own")
 
 
 def check_strength(strength: float) -> float:

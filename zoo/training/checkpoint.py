@@ -7,6 +7,7 @@ has its own seed (:func:`zoo.training.loop.step_seed`), so a resumed run equals 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from zoo.errors import ConfigError, WeightsError
 from zoo.training import kept, optimizers
 from zoo.training.averages import PowerAverages
 from zoo.training.processes import ALONE, Processes
+from zoo.training.recipe import TrainingChange
 
 
 @dataclass
@@ -141,6 +143,17 @@ def _differences(before: object, now: object, name: str = "") -> list[str]:
     return [text for texts in differences for text in texts]
 
 
+def _as_change(before: Any, now: Any, step: int) -> str:
+    """How to go on with settings that may change on the way, if such ones differ."""
+    old, new = before.get("training", {}), now.get("training", {})
+    settings = (f.name for f in dataclasses.fields(TrainingChange) if f.name != "step")
+    changed = [f"{name} = {json.dumps(new[name])}" for name in settings if old.get(name) != new.get(name)]
+    if not changed:
+        return ""
+    table = f"changes = [{{ step = {step}, {', '.join(changed)} }}]"
+    return f" Or go on from here: {table} in [training], and the rest as it was."
+
+
 def _shown(value: object) -> str:
     text = "absent" if value is None else json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
@@ -188,8 +201,7 @@ def load(
         more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise WeightsError(
             f"{path} belongs to a run of another recipe: {', '.join(differences[:3])}{more}",
-            hint="Choose another folder with -o, or pass --restart. Use training.changes for settings that change from "
-            f"step {training_state.step} on.",
+            hint="Choose another folder with -o, or pass --restart." + _as_change(before, now, training_state.step),
         )
     parts: dict[str, dict[str, torch.Tensor]] = {
         part: {} for part in ("model", "average", "averages", "optimizer", "best")

@@ -122,8 +122,9 @@ class _Batches(Dataset[Any]):
 
 def _undisturbed(number: int) -> None:
     """Leave it to the process that trains to end a run that is interrupted, with all batches that it still needs."""
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # a system may lack some
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     torch.set_num_threads(1)
 
 

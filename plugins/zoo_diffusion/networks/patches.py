@@ -10,7 +10,12 @@ from zoo.errors import ConfigError
 def check_patch(patch: int, length: int) -> None:
     """Refuse patches into which a signal of this length does not divide."""
     if patch < 1 or length % patch:
-        raise ConfigError(f"patch ({patch}) must divide the length {length}")
+        fits = [each for each in range(2, min(length, 4 * max(patch, 1)) + 1) if length % each == 0][-6:]
+        near = f"patch = {' or '.join(map(str, fits))}, or " if fits else ""
+        raise ConfigError(
+            f"patch ({patch}) must divide the length {length}",
+            hint=f"Take {near}a length such as {length - length % max(patch, 1) or patch}.",
+        )
 
 
 def patched(x: Tensor, patch: int) -> Tensor:

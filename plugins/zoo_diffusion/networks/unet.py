@@ -153,6 +153,15 @@ def _factors(kernel: Sides) -> Sides:
     return (1 + (kernel[0] > 1), 1 + (kernel[1] > 1))
 
 
+def _check_sides(size: Sides, factors: Sides, patch: object, levels: int) -> None:
+    """Refuse a patch that is no whole number, and sides that it and the levels do not divide."""
+    if not isinstance(patch, int) or isinstance(patch, bool) or patch < 1:
+        raise ConfigError(f"patch must be a whole number above 0, not {patch!r}")
+    needed = patch * 2 ** (levels - 1)
+    if any(side % needed for side, factor in zip(size, factors, strict=True) if factor > 1):
+        raise ConfigError(f"a U-Net of {levels} levels needs sides divisible by {needed}, not {size}")
+
+
 class Level(nn.Module):
     """The blocks of one resolution on the way down or up: residual blocks, each with its attentions or none."""
 
@@ -237,12 +246,8 @@ class UNet(ConditionedNetwork, Network):
         kernel: Sides = SQUARE,
     ) -> None:
         super().__init__()
-        if not isinstance(patch, int) or isinstance(patch, bool) or patch < 1:
-            raise ConfigError(f"patch must be a whole number above 0, not {patch!r}")
         factors = _factors(kernel)
-        needed = patch * 2 ** (len(multipliers) - 1)
-        if any(side % needed for side, factor in zip(size, factors, strict=True) if factor > 1):
-            raise ConfigError(f"a U-Net of {len(multipliers)} levels needs sides divisible by {needed}, not {size}")
+        _check_sides(size, factors, patch, len(multipliers))
         self.base, self.patch = base, patch
         embedding = 4 * base
         self.time = nn.Sequential(nn.Linear(base, embedding), nn.SiLU(), nn.Linear(embedding, embedding))

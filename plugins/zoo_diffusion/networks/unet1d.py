@@ -30,9 +30,8 @@ class UNet1d(Network):
     def __init__(self, *, size: tuple[int], in_channels: int, out_channels: int, patch: int = 1, **unet: Any) -> None:
         super().__init__()
         (length,) = size
-        check_patch(patch, length)
         levels = len(unet.get("multipliers", inspect.signature(UNet).parameters["multipliers"].default))
-        if length % (needed := patch * 2 ** (levels - 1)):
+        if length % (needed := max(patch, 1) * 2 ** (levels - 1)):
             below = length // needed * needed
             nearest = f"{below} and {below + needed}" if below else str(needed)
             raise ConfigError(
@@ -40,6 +39,7 @@ class UNet1d(Network):
                 f"not {length}",
                 hint=f"The nearest: {nearest}, which of a recording is its seconds times its rate.",
             )
+        check_patch(patch, length)
         self.patch = patch
         # an image one pixel high: convolutions over images are what CPUs are fastest at
         self.unet = UNet(

@@ -35,9 +35,9 @@ class CircularMap(Map):
     @override
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         rotation, knots = self._rotation_and_knots(parameters)
-        z, log_slope = rational_quadratic.spline(wrapped(x + rotation).squeeze(0), knots, bound=math.pi, tails=False)
+        z, log_slope = rational_quadratic.along_first_axis(wrapped(x + rotation), knots, bound=math.pi, tails=False)
         # what rounding leaves outside would have no density
-        return z.unsqueeze(0).clamp(-math.pi, math.pi), log_slope.unsqueeze(0)
+        return z.clamp(-math.pi, math.pi), log_slope
 
     @override
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
@@ -46,8 +46,8 @@ class CircularMap(Map):
     @override
     def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         rotation, knots = self._rotation_and_knots(parameters)
-        inner, log_slope = rational_quadratic.inverse_spline(wrapped(z).squeeze(0), knots, bound=math.pi, tails=False)
-        return wrapped(inner.unsqueeze(0) - rotation), log_slope.unsqueeze(0)
+        inner, log_slope = rational_quadratic.inverse_along_first_axis(wrapped(z), knots, bound=math.pi, tails=False)
+        return wrapped(inner - rotation), log_slope
 
     def _rotation_and_knots(self, parameters: Tensor) -> tuple[Tensor, rational_quadratic.Knots]:
         rotation, spline = torch.split(parameters, [1, self.count - 1])

@@ -48,13 +48,13 @@ class Coupling(Transform):
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         read, mapped = self._parts(x)
         out, log_slope = self.map.forward(mapped.unsqueeze(0), self._conditioned(read, context))
-        return self._joined(read, out.squeeze(0)), log_slope.squeeze(0).flatten(1).sum(1)
+        return self._joined(read, out.squeeze(0)), _summed(log_slope)
 
     @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         read, mapped = self._parts(z)
         out, log_slope = self.map.inverse_with_slope(mapped.unsqueeze(0), self._conditioned(read, context))
-        return self._joined(read, out.squeeze(0)), log_slope.squeeze(0).flatten(1).sum(1)
+        return self._joined(read, out.squeeze(0)), _summed(log_slope)
 
     def _parts(self, value: Tensor) -> tuple[Tensor, Tensor]:
         """The part that is read, and the part that is mapped."""
@@ -68,3 +68,9 @@ class Coupling(Transform):
         """``[P, n, …]``: the parameters of each component of the mapped part."""
         parameters = conditioned(self.network, read, context)
         return torch.unflatten(parameters, 1, (-1, self.map.count)).movedim(2, 0)
+
+
+def _summed(log_slope: Tensor) -> Tensor:
+    """Log-slopes ``[1, n, …]`` of all components of a sample together, ``[n]``."""
+    each = log_slope.squeeze(0)
+    return (each if each.ndim == 2 else each.flatten(1)).sum(1)

@@ -87,21 +87,21 @@ class AffineMap(Map):
     @override
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         shift, u = parameters.chunk(2)
-        minus_log_slope = self._limited(u)
-        return x * torch.exp(-minus_log_slope) + shift, -minus_log_slope.expand_as(x)
+        log_slope = self._limited(u, 1.0)
+        return x * torch.exp(log_slope) + shift, log_slope.expand_as(x)
 
     @override
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
         shift, u = parameters.chunk(2)
-        return (z - shift) * torch.exp(self._limited(u))
+        return (z - shift) * torch.exp(self._limited(u, -1.0))
 
     @override
     def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        return self.inverse(z, parameters), self._limited(torch.split(parameters, 1)[1]).expand_as(z)
+        return self.inverse(z, parameters), self._limited(torch.split(parameters, 1)[1], -1.0).expand_as(z)
 
-    def _limited(self, u: Tensor) -> Tensor:
-        """-s, the logarithm of the inverse's slope: in as few operations as there are, since d steps in a row do it."""
-        return u / torch.rsub(u.abs(), -1.0, alpha=1.0 / math.log(self.largest))
+    def _limited(self, u: Tensor, sign: float) -> Tensor:
+        """The logarithm s of the slope, or -s: in as few operations as there are, since d steps in a row do it."""
+        return u / torch.rsub(u.abs(), sign, alpha=-sign / math.log(self.largest))
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,7 @@ class SplineMap(Map):
 
     @override
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        z, log_slope = rational_quadratic.spline(x.squeeze(0), self._knots(parameters), bound=self.bound)
-        return z.unsqueeze(0), log_slope.unsqueeze(0)
+        return rational_quadratic.along_first_axis(x, self._knots(parameters), bound=self.bound)
 
     @override
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
@@ -132,8 +131,7 @@ class SplineMap(Map):
 
     @override
     def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        x, log_slope = rational_quadratic.inverse_spline(z.squeeze(0), self._knots(parameters), bound=self.bound)
-        return x.unsqueeze(0), log_slope.unsqueeze(0)
+        return rational_quadratic.inverse_along_first_axis(z, self._knots(parameters), bound=self.bound)
 
     def _knots(self, parameters: Tensor) -> rational_quadratic.Knots:
         return rational_quadratic.knots(parameters, bins=self.bins, bound=self.bound)

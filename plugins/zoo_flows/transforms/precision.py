@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
 
-_LOWERED: ContextVar[torch.dtype | None] = ContextVar("lowered", default=None)
+
+class _Lowered(threading.local):
+    """What conditioners compute in, in a thread; torch.compile reads it without breaking the graph of a loss."""
+
+    def __init__(self) -> None:
+        # in each thread, not once in the class: what is compiled is guarded by what the attribute is
+        self.dtype: torch.dtype | None = None
+
+
+_lowered = _Lowered()
 
 
 @contextmanager
@@ -26,22 +35,23 @@ def lowered_conditioners(device: torch.device) -> Iterator[None]:
     if not torch.is_autocast_enabled(device.type):
         yield
         return
-    token = _LOWERED.set(torch.get_autocast_dtype(device.type))
+    before, _lowered.dtype = _lowered.dtype, torch.get_autocast_dtype(device.type)
     try:
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
-        _LOWERED.reset(token)
+        _lowered.dtype = before
 
 
 def at_least_single(dtype: torch.dtype) -> torch.dtype:
     """``dtype``, or float32 for those of 16 bits: in which torch does linear algebra, and roots are found."""
-    return torch.promote_types(dtype, torch.float32)
+    # not by torch.promote_types, which is traced as an operator, and costs a trace its shortcuts
+    return dtype if torch.finfo(dtype).bits >= 32 else torch.float32
 
 
 def conditioned(network: nn.Module, read: Tensor, context: Tensor | None) -> Tensor:
     """``network(read, context)`` in the precision of the block, returned in that of ``read``."""
-    lowered = _LOWERED.get()
+    lowered = _lowered.dtype
     if lowered is None:
         full: Tensor = network(read, context)
         return full

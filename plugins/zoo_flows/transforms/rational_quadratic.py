@@ -113,8 +113,20 @@ def spline(x: Tensor, knots: Knots, *, bound: float, tails: bool = True) -> tupl
     Returns:
         y and log dy/dx, both ``[...]``.
     """
+    y, log_slope = along_first_axis(x.unsqueeze(0), knots, bound=bound, tails=tails)
+    return y.squeeze(0), log_slope.squeeze(0)
+
+
+def inverse_spline(y: Tensor, knots: Knots, *, bound: float, tails: bool = True) -> tuple[Tensor, Tensor]:
+    """The inverse of :func:`spline`: x and log dx/dy."""
+    x, log_slope = inverse_along_first_axis(y.unsqueeze(0), knots, bound=bound, tails=tails)
+    return x.squeeze(0), log_slope.squeeze(0)
+
+
+def along_first_axis(x: Tensor, knots: Knots, *, bound: float, tails: bool = True) -> tuple[Tensor, Tensor]:
+    """:func:`spline` of values ``[1, ...]`` behind the axis along which bins stand."""
     if x.dtype != knots.inner.dtype:
-        y, log_slope = spline(x.to(knots.inner.dtype), knots, bound=bound, tails=tails)
+        y, log_slope = along_first_axis(x.to(knots.inner.dtype), knots, bound=bound, tails=tails)
         return y.to(x.dtype), log_slope.to(x.dtype)
     inside = x.clamp(-bound, bound)
     x0, y0, w, h, d0, d1 = _in_bin(inside, knots, 0)
@@ -126,10 +138,10 @@ def spline(x: Tensor, knots: Knots, *, bound: float, tails: bool = True) -> tupl
     return _with_tails(x, y, log_slope, bound) if tails else (y, log_slope)
 
 
-def inverse_spline(y: Tensor, knots: Knots, *, bound: float, tails: bool = True) -> tuple[Tensor, Tensor]:
-    """The inverse of :func:`spline`: x and log dx/dy."""
+def inverse_along_first_axis(y: Tensor, knots: Knots, *, bound: float, tails: bool = True) -> tuple[Tensor, Tensor]:
+    """:func:`inverse_spline` of values ``[1, ...]`` behind the axis along which bins stand."""
     if y.dtype != knots.inner.dtype:
-        x, log_slope = inverse_spline(y.to(knots.inner.dtype), knots, bound=bound, tails=tails)
+        x, log_slope = inverse_along_first_axis(y.to(knots.inner.dtype), knots, bound=bound, tails=tails)
         return x.to(y.dtype), log_slope.to(y.dtype)
     inside = y.clamp(-bound, bound)
     x0, y0, w, h, d0, d1 = _in_bin(inside, knots, 1)
@@ -139,27 +151,27 @@ def inverse_spline(y: Tensor, knots: Knots, *, bound: float, tails: bool = True)
     root = torch.sqrt((b - 2.0 * s * eta).square() + 4.0 * s * s * eta * (1.0 - eta))
     # of two forms of the one root, each cancels for one sign of b; each is kept from dividing by 0 where it is not used
     positive = b >= 0
-    ahead = 2.0 * s * eta / torch.where(positive, b + root, torch.ones_like(b))
-    behind = (root - b) / (2.0 * torch.where(positive, torch.ones_like(b), s - b))
+    ahead = 2.0 * s * eta / torch.where(positive, b + root, 1.0)
+    behind = (root - b) / (2.0 * torch.where(positive, 1.0, s - b))
     xi = torch.where(positive, ahead, behind).clamp(0.0, 1.0)
     x, log_slope = x0 + w * xi, -_log_slope(xi, s, d0, d1)
     return _with_tails(y, x, log_slope, bound) if tails else (x, log_slope)
 
 
 def _in_bin(value: Tensor, knots: Knots, of: int) -> tuple[Tensor, ...]:
-    """The bin that each value ``[...]``, inside the outer knots, lies in by x (0) or y (1).
+    """The bin that each value ``[1, ...]``, inside the outer knots, lies in by x (0) or y (1).
 
     Returns:
-        x and y at its left, its width and height, and the derivatives at its ends, ``[...]`` each.
+        x and y at its left, its width and height, and the derivatives at its ends, ``[1, ...]`` each.
     """
     inner, ends = knots
-    above = (value >= inner[of]).to(value.dtype)
     # 1 as far as the value's bin, 0 after it: a bin is where that falls
-    one, none = torch.ones_like(above[:1]), torch.zeros_like(above[:1])
-    chosen = torch.cat([one, above]) - torch.cat([above, none])
-    left = (chosen[1:] * inner).sum(1) + chosen[0] * ends[:, 0]
-    right = (chosen[:-1] * inner).sum(1) + chosen[-1] * ends[:, 1]
-    (x0, y0, d0), (x1, y1, d1) = left.unbind(), right.unbind()
+    above = (value >= inner[of]).to(value.dtype)
+    first, last = 1.0 - above[:1], above[-1:]
+    between = above[:-1] - above[1:]
+    left = (torch.cat([between, last]) * inner).sum(1) + first * ends[:, 0]
+    right = (torch.cat([first, between]) * inner).sum(1) + last * ends[:, 1]
+    (x0, y0, d0), (x1, y1, d1) = torch.split(left, 1), torch.split(right, 1)
     return x0, y0, x1 - x0, y1 - y0, d0, d1
 
 
@@ -173,4 +185,4 @@ def _log_slope(xi: Tensor, s: Tensor, d0: Tensor, d1: Tensor) -> Tensor:
 
 def _with_tails(value: Tensor, result: Tensor, log_slope: Tensor, bound: float) -> tuple[Tensor, Tensor]:
     outside = value.abs() >= bound
-    return torch.where(outside, value, result), torch.where(outside, torch.zeros_like(log_slope), log_slope)
+    return torch.where(outside, value, result), torch.where(outside, 0.0, log_slope)

@@ -10,15 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo.overriding import override
 from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo_flows.transforms.bracket import IterativeMap, State
 from zoo_flows.transforms.made import ACTIVATIONS, MADE
-from zoo_flows.transforms.maps import Map
+from zoo_flows.transforms.maps import AffineMap, Map
 from zoo_flows.transforms.unfolding import unfold
 
 #: values of a state of the root finder
@@ -37,7 +39,8 @@ def write(builder: GraphBuilder, way: str, network: MADE, map: Map, z: Value, co
         context: ``[n, c]``, or None.
     """
     z = builder("Transpose", z, perm=[1, 0])
-    nodes = _Nodes(builder, way, network, map, z, context)
+    unrolled = _AffineNodes if isinstance(map, AffineMap) else _Nodes
+    nodes = (_Nodes if way == "loop" else unrolled)(builder, way, network, map, z, context)
     x = _looped(nodes, z) if way == "loop" else unfold(network, nodes, z)[0]
     return builder("Transpose", x, perm=[1, 0])
 
@@ -164,6 +167,76 @@ class _Nodes:
     def _slice(self, value: Value, starts: Sequence[int], ends: Sequence[int], *axes: int) -> Value:
         integers = self.builder.integers
         return self.builder("Slice", value, integers(*starts), integers(*ends), integers(*axes))
+
+
+class _AffineNodes(_Nodes):
+    """The same for affine maps, whose inverse (z - t)·exp(-s) takes three nodes a component beside its products.
+
+    The last layer's rows of t are turned, and their constants are those of z - t. Its rows of u are scaled, so that
+    softsign, which runtimes fuse with the product, gives s up to a factor: there u/(1 + \\|u\\|/ln L) is
+    softsign(u/ln L)·ln L.
+    """
+
+    def __init__(
+        self, builder: GraphBuilder, way: str, network: MADE, map: Map, z: Value, context: Value | None
+    ) -> None:
+        super().__init__(builder, way, network, map, z, context)
+        assert isinstance(map, AffineMap)
+        self.last = len(self.weights) - 1
+        self.limit = np.array(-math.log(map.largest), np.float32)
+        factors = np.tile(np.array([[-1.0], [-1.0 / self.limit]], np.float32), (network.size, 1))
+        self.weights[self.last] = builder("Mul", self.weights[self.last], factors)
+        # z stands in every other row: beside t, not beside u
+        pairs = builder("Pad", builder("Unsqueeze", z, builder.integers(1)), builder.integers(0, 0, 0, 0, 1, 0))
+        rows = builder("Reshape", pairs, builder.integers(2 * network.size, -1))
+        self.starts[self.last] = builder("Add", builder("Mul", self.starts[self.last], factors), rows)
+        #: of the last layer, rows of several components that are yet to be split
+        self._together: set[Value] = set()
+
+    @override
+    def start(self, index: int, rows: slice) -> Any:
+        value = super().start(index, rows)
+        return self._of_components(value) if index == self.last else value
+
+    @override
+    def product(self, index: int, rows: slice, columns: slice, x: Value, start: Any) -> Any:
+        if index != self.last or not isinstance(start, _Pair):
+            value = super().product(index, rows, columns, x, start)
+            return self._of_components(value) if index == self.last else value
+        shift, scale = (
+            super(_AffineNodes, self).product(index, slice(row, row + 1), columns, x, each)
+            for row, each in zip(range(rows.start, rows.stop), start, strict=True)
+        )
+        return _Pair(shift, scale)
+
+    def _of_components(self, value: Value) -> Value:
+        self._together.add(value)
+        return value
+
+    @override
+    def split(self, value: Value, sizes: list[int]) -> list[Any]:
+        if value not in self._together:
+            return super().split(value, sizes)
+        rows = self.builder.split(value, [1] * sum(sizes), 0)
+        return [_Pair(*rows[i : i + 2]) for i in range(0, len(rows), 2)]
+
+    @override
+    def cat(self, values: list[Any]) -> Value:
+        # nobody reads the parameters of all components
+        return values[0].shift if isinstance(values[0], _Pair) else super().cat(values)
+
+    @override
+    def inverse(self, z: Value, parameters: Any) -> Value:
+        builder = self.builder
+        logarithm = builder("Mul", builder("Softsign", parameters.scale), self.limit)
+        return builder("Mul", parameters.shift, builder("Exp", logarithm))
+
+
+class _Pair(NamedTuple):
+    """Of one component z - t and u, scaled."""
+
+    shift: Value
+    scale: Value
 
 
 def _looped(nodes: _Nodes, z: Value) -> Value:

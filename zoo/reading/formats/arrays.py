@@ -13,11 +13,10 @@ from zoo.arrays import Array
 from zoo.errors import DataError
 from zoo.reading import objects
 from zoo.reading.content import Rows, Samples
+from zoo.reading.objects import IN_MEMORY
 from zoo.render import readers
 from zoo.render.read import guarded
 
-#: arrays that take more bytes than this stay in their file
-IN_MEMORY = 1 << 28
 #: types of tensors as NumPy has them
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "?"} | {
     f"{kind.upper()}{8 * size}": f"<{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)

@@ -70,7 +70,7 @@ def read(folder: Path, *, rate: int = 0, seconds: float = 0.0, classes: bool = T
     if not seconds and len(sizes) > 1:
         raise DataError(
             f"the recordings of {folder} last from {min(sizes) / rate:.3g} to {max(sizes) / rate:.3g} seconds",
-            hint="Give them one length: -D seconds=1.",
+            hint=f"Give them one length: -D seconds={max(sizes) / rate:.2g}.",
         )
     length = round(seconds * rate) if seconds else next(iter(sizes))
     if not 1 <= length <= _LONGEST:

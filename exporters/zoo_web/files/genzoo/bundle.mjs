@@ -12,7 +12,7 @@ const FIELDS = ["format", "created_by", "model", "event_shape", "condition", "le
   "programs", "batch", "precision", "kind", "length", "proof", "files"];
 const OPTIONAL = ["batch", "precision", "kind", "length"];
 /** Files that graphs never take weights from. */
-const OTHERS = ["tables.safetensors", "golden.safetensors"];
+const OTHERS = ["tables.safetensors", "golden.safetensors", "example.safetensors"];
 const AGAIN = "Copy or export the bundle again.";
 
 /** The manifest of a bundle, if this runtime supports it. */
