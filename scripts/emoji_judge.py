@@ -149,11 +149,12 @@ def real() -> None:
 @click.option("--labels", default=200, show_default=True, help="Labels of each split, each in both styles.")
 @click.option("--guidance", type=float, default=None)
 @click.option("--steps", type=int, default=None)
+@click.option("--recipe", default=str(RECIPE), help="That a checkpoint is of [recipes/emoji-text.toml].")
 @click.option("--into", type=click.Path(exists=True, path_type=Path), help="A shipped model: write it on its card.")
-def score(source: Path, labels: int, guidance: float | None, steps: int | None, into: Path | None) -> None:
+def score(source: Path, labels: int, guidance: float | None, steps: int | None, recipe: str, into: Path | None) -> None:
     """How many pictures of a model are named by the label that it was given, and how many are copies."""
     emoji = Emoji()
-    judge, sample = judge_of(emoji, JUDGE), sampler(source, guidance, steps)
+    judge, sample = judge_of(emoji, JUDGE), sampler(source, guidance, steps, recipe)
     metrics: dict[str, dict[str, object]] = {}
     for name, chosen in (("training", emoji.train), ("held-out", emoji.test)):
         places = np.random.default_rng(0).permutation(np.flatnonzero(chosen))[:labels]
@@ -193,25 +194,32 @@ def stated(is_so: NDArray[np.bool_], of: str) -> dict[str, object]:
 @click.option("--guidance", type=float, default=None)
 @click.option("--steps", type=int, default=None)
 @click.option("--seed", default=0, show_default=True)
+@click.option("--recipe", default=str(RECIPE), help="That a checkpoint is of [recipes/emoji-text.toml].")
 def grid(
-    source: Path, prompts: tuple[str, ...], output: Path, guidance: float | None, steps: int | None, seed: int
+    source: Path,
+    prompts: tuple[str, ...],
+    output: Path,
+    guidance: float | None,
+    steps: int | None,
+    seed: int,
+    recipe: str,
 ) -> None:
     """A picture: a column for each prompt, a row for each style."""
     from PIL import Image
 
-    sample = sampler(source, guidance, steps)
+    sample = sampler(source, guidance, steps, recipe)
     rows = [np.concatenate(list(sample(prompts, style, seed)), axis=2) for style in STYLES]
     pixels = np.concatenate(rows, axis=1).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
     Image.fromarray(pixels).resize((3 * pixels.shape[1], 3 * pixels.shape[0]), Image.Resampling.NEAREST).save(output)
 
 
 def sampler(
-    source: Path, guidance: float | None, steps: int | None
+    source: Path, guidance: float | None, steps: int | None, recipe: str = str(RECIPE)
 ) -> Callable[[Sequence[str], str, int], NDArray[np.float32]]:
     """A function from prompts, a style and a seed to pictures ``[n, 3, 32, 32]``, of a model, bundle or checkpoint."""
     settings: dict[str, Any] = {"guidance": guidance, "steps": steps}
     settings = {name: value for name, value in settings.items() if value is not None}
-    model: Any = _of_checkpoint(source) if source.suffix == ".safetensors" else zoo.load(str(source))
+    model: Any = _of_checkpoint(source, recipe) if source.suffix == ".safetensors" else zoo.load(str(source))
 
     def sample(prompts: Sequence[str], style: str, seed: int) -> NDArray[np.float32]:
         parts = []
@@ -224,10 +232,10 @@ def sampler(
     return sample
 
 
-def _of_checkpoint(path: Path) -> Any:
-    """The model of the recipe with the averaged weights of a checkpoint."""
+def _of_checkpoint(path: Path, name: str) -> Any:
+    """The model of a recipe with the averaged weights of a checkpoint."""
     registry = Registry.discover()
-    recipe = find_recipe(str(RECIPE), registry)
+    recipe = find_recipe(name, registry)
     model = building.build(registry, recipe.model.architecture, recipe.model.config)
     arrays = weights.read(path)
     average = {name.removeprefix("average."): each for name, each in arrays.items() if name.startswith("average.")}

@@ -3,12 +3,14 @@
     python scripts/emoji_pictures.py compare emoji-upscale -o docs/images/models/emoji-upscale.png
     python scripts/emoji_pictures.py sources emoji-upscale -o docs/images/small.png    # what to draw from
     python scripts/emoji_pictures.py labels emoji-upscale    # by the judge of scripts/emoji_judge.py
+    python scripts/emoji_pictures.py settings runs/emoji-upscale --steps 1 --steps 2    # what to sample with
 
 How far samples are from the truth is what `zoo eval emoji-upscale --metric reconstruction` measures.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from PIL import Image
 import zoo
 from zoo.data import Dataset
 from zoo.files import write_bytes, write_text
-from zoo.metrics.pictures import fitted
+from zoo.metrics.pictures import fitted, root_mean_square, ssim
 from zoo.models.sources import resolve
 from zoo.registry import Registry
 from zoo.registry.cards import CARD_FILE, ModelCard
@@ -31,7 +33,7 @@ from zoo.training.data import data_of_model, trained_on
 from zoo_data.emoji import shrunk
 from zoo_onnx.export import update_card
 
-_GAP, _SIDE = 4, 64
+_GAP, _JUDGED = 4, 32
 _model = click.argument("name", metavar="MODEL")
 _count = click.option("-n", "count", default=14, show_default=True, help="Held-out emoji, drawn by seed.")
 _output = click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
@@ -94,7 +96,7 @@ def labels(name: str, seed: int, steps: int | None, into: Path | None) -> None:
     places = np.tile(np.flatnonzero(emoji.test), len(data.test) // int(emoji.test.sum()))
     shares = {}
     for what, each in (
-        ("given", fitted(pictures[part], (_SIDE, _SIDE))),
+        ("given", fitted(pictures[part], data.test.x.shape[2:])),
         ("drawn", drawn),
         ("real", data.test.x),
     ):
@@ -111,6 +113,27 @@ def labels(name: str, seed: int, steps: int | None, into: Path | None) -> None:
         write_text(into / CARD_FILE, card.to_json())
 
 
+@main.command()
+@_model
+@_seed
+@click.option("--steps", "counts", type=int, multiple=True, default=(1, 2, 5, 10, 20))
+@click.option("--guidance", "strengths", type=float, multiple=True, help="[the model's]")
+@click.option("-n", "count", default=64, show_default=True, help="Emoji of the validation split.")
+def settings(name: str, seed: int, counts: tuple[int, ...], strengths: tuple[float, ...], count: int) -> None:
+    """How far samples are from the truth with other numbers of steps and guidance, on the validation split."""
+    data, part = held_out(name)
+    truth = np.asarray(data.validation.x[:count], np.float64)
+    shown = data.validation.condition_at(slice(count))[part]  # type: ignore[index, call-overload]
+    model = zoo.load(name)
+    for steps, guidance in itertools.product(counts, strengths or (None,)):
+        guided: dict[str, Any] = {} if guidance is None else {"guidance": guidance}
+        x = np.asarray(model.sample(len(truth), condition={part: shown}, seed=seed, steps=steps, **guided), np.float64)
+        x = np.floor(x).clip(0, 255)
+        error, similar = root_mean_square(x, truth).mean(), ssim(x, truth, 255.0).mean()
+        told = "" if guidance is None else f", guidance {guidance:g}"
+        click.echo(f"{steps} steps{told}: {error:.1f} levels from the truth, SSIM {similar:.3f}")
+
+
 def held_out(name: str) -> tuple[Dataset, str]:
     """The data that a model was trained on, whose test split it has not seen, and the part that is a picture."""
     registry = Registry.discover()
@@ -123,9 +146,9 @@ def held_out(name: str) -> tuple[Dataset, str]:
 
 
 def _as_judged(pictures: Any) -> NDArray[np.float32]:
-    """Pictures of 64 pixels as the judge sees them, of 32."""
+    """Pictures of 64 or 32 pixels as the judge sees them, of 32."""
     whole = np.asarray(pictures).clip(0, 255).astype(np.uint8)
-    return shrunk(whole, _SIDE // 32).astype(np.float32)
+    return shrunk(whole, whole.shape[-1] // _JUDGED).astype(np.float32)
 
 
 def _tiled(rows: list[NDArray[Any]]) -> NDArray[np.uint8]:

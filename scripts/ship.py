@@ -33,6 +33,7 @@ from zoo.data import Dataset
 from zoo.exporting import export
 from zoo.files import sha256, write_text
 from zoo.metrics.evaluation import Evaluation, measure_all
+from zoo.modality import Table
 from zoo.models import building
 from zoo.models.sources import resolve
 from zoo.registry import Registry
@@ -106,6 +107,8 @@ def measure(
     evaluation.scored = scored if evaluation.integrates else None
     of_data = [each for each in OF_DATA if usable(registry, each)]
     names = ["table", "efficacy", "categories", "text", "reconstruction", "calibration", *of_data]
+    if isinstance(data.modality, Table):
+        names.append("copying")
     if card.family != "flow" or card.condition is not None:
         names = ["classifier", *names]
     if card.family != "flow":

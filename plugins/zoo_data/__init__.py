@@ -107,6 +107,14 @@ _MAZE = DataSource(
     source="generated",
 )
 
+_DIAMONDS = DataSource(
+    name="diamonds",
+    summary="table: 53,917 diamonds, seven numbers, cut, colour and clarity",
+    entry="zoo_data.diamonds:diamonds",
+    license="MIT",
+    source="Hadley Wickham and the authors of ggplot2, as plotnine distributes it",
+)
+
 _UCI = "UCI Machine Learning Repository, doi:{}, as scikit-learn distributes it"
 _TABLES = {
     "wine": (
@@ -140,7 +148,7 @@ def zoo_data_readers() -> list[DataReader]:
 @hookimpl
 def zoo_datasets() -> list[DataSource]:
     """Pictures, recordings and texts, tables of measurements, densities in the plane, simulators and a policy."""
-    return [*_PICTURES, *_SEQUENCES, *_tables(), *_densities(), *_simulators(), _MAZE]
+    return [*_PICTURES, *_SEQUENCES, *_tables(), _DIAMONDS, *_densities(), *_simulators(), _MAZE]
 
 
 @hookimpl

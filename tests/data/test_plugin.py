@@ -31,6 +31,7 @@ def test_every_data_set_says_where_it_comes_from_and_may_be_used():
         "wine",
         "breast-cancer",
         "diabetes",
+        "diamonds",
     }
     for source in sources.values():
         assert source.license

@@ -55,6 +55,30 @@ def test_a_network_of_squares_computes_at_fewer_positions():
         build(patch=2, size=(8, 14))
 
 
+def test_a_global_skip_adds_the_channels_of_the_input_by_gains_of_the_time():
+    x, time = torch.randn(3, 4, 8, 12), torch.tensor([0.1, 0.5, 0.9])
+    plain, skipping = (build(in_channels=4, patch=2, global_skip=skip) for skip in (False, True))
+    skipping.load_state_dict(plain.state_dict(), strict=False)
+    with torch.no_grad():
+        skipping.gains.weight.zero_()
+        skipping.gains.bias.copy_(torch.tensor([1.0, 0, 0, 0, 0, 0, 0.5, 0]))
+    expected = plain(x, time) + torch.stack([x[:, 0], 0.5 * x[:, 2]], 1)
+    torch.testing.assert_close(skipping(x, time), expected)
+    with torch.no_grad():
+        skipping.gains.weight.normal_()
+    added = (skipping(x, time) - plain(x, time)).flatten(1)
+    repeated = (skipping(x, time[[2, 0, 1]]) - plain(x, time[[2, 0, 1]])).flatten(1)
+    assert (added - repeated).abs().amax(1).min() > 1e-3
+    assert UNet(in_channels=1, out_channels=1, size=(4, 4), base=8, multipliers=(1,), head_channels=8).gains is None
+
+
+def test_a_fresh_network_with_a_global_skip_predicts_zero():
+    network = UNet(
+        in_channels=2, out_channels=1, size=(4, 4), base=8, multipliers=(1,), head_channels=8, global_skip=True
+    )
+    assert network(torch.randn(2, 2, 4, 4), torch.rand(2)).abs().max() == 0
+
+
 @pytest.mark.parametrize("patch", [0, -2, 1.5, True])
 def test_a_patch_is_a_whole_number_of_pixels(patch):
     with pytest.raises(ConfigError, match="patch must be a whole number above 0"):

@@ -111,7 +111,7 @@ def files_of(page, folder):
         save_file(zuko.flows.MAF(2, transforms=1, hidden_features=[8]).state_dict(), folder / "flow.safetensors")
     if page == "models":
         (folder / "docs" / "images").mkdir(parents=True)
-        for picture in ("maze.png", "small.png"):
+        for picture in ("maze.png", "small.png", "noto.png", "emoji.csv"):
             shutil.copy(DOCS / "images" / picture, folder / "docs" / "images")
     if page == "training":
         recipe = (ROOT / "recipes" / "circles-maf.toml").read_text("utf-8")

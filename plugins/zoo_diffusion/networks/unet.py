@@ -153,6 +153,15 @@ def _factors(kernel: Sides) -> Sides:
     return (1 + (kernel[0] > 1), 1 + (kernel[1] > 1))
 
 
+def _check_sides(size: Sides, factors: Sides, patch: object, levels: int) -> None:
+    """Refuse a patch that is no whole number, and sides that it and the levels do not divide."""
+    if not isinstance(patch, int) or isinstance(patch, bool) or patch < 1:
+        raise ConfigError(f"patch must be a whole number above 0, not {patch!r}")
+    needed = patch * 2 ** (levels - 1)
+    if any(side % needed for side, factor in zip(size, factors, strict=True) if factor > 1):
+        raise ConfigError(f"a U-Net of {levels} levels needs sides divisible by {needed}, not {size}")
+
+
 class Level(nn.Module):
     """The blocks of one resolution on the way down or up: residual blocks, each with its attentions or none."""
 
@@ -210,6 +219,10 @@ class UNet(ConditionedNetwork, Network):
         attention: levels (0 is full resolution) with self-attention; the middle has it always.
         head_channels: channels of an attention head.
         dropout: inside residual blocks.
+        global_skip: whether the channels of the input, those of a condition beside it too, are added to the output,
+            with gains that a linear layer makes of the time's embedding: what is already there, such as a given picture
+            that is to be changed, needs not pass the network (global residual learning, Kim et al. 2016,
+            arXiv:1511.04587; the c_skip of Karras et al. 2022, table 1, but learned).
         kernel: sides of the convolutions, 1 or 3; where 1, all levels have the same side.
     """
 
@@ -226,18 +239,15 @@ class UNet(ConditionedNetwork, Network):
         attention: Sequence[int] = (2,),
         head_channels: int = 32,
         dropout: float = 0.0,
+        global_skip: bool = False,
         classes: int | None = None,
         vector: int | None = None,
         cross_attention: Attention | None = None,
         kernel: Sides = SQUARE,
     ) -> None:
         super().__init__()
-        if not isinstance(patch, int) or isinstance(patch, bool) or patch < 1:
-            raise ConfigError(f"patch must be a whole number above 0, not {patch!r}")
         factors = _factors(kernel)
-        needed = patch * 2 ** (len(multipliers) - 1)
-        if any(side % needed for side, factor in zip(size, factors, strict=True) if factor > 1):
-            raise ConfigError(f"a U-Net of {len(multipliers)} levels needs sides divisible by {needed}, not {size}")
+        _check_sides(size, factors, patch, len(multipliers))
         self.base, self.patch = base, patch
         embedding = 4 * base
         self.time = nn.Sequential(nn.Linear(base, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
@@ -273,6 +283,7 @@ class UNet(ConditionedNetwork, Network):
                 self.upsample.append(Upsample(width, kernel))
         self.norm_out = group_norm(width)
         self.conv_out = zero(convolution(width, out_channels * patch**2, kernel))
+        self.gains = zero(nn.Linear(embedding, out_channels * in_channels)) if global_skip else None
 
     @override
     def forward(
@@ -300,4 +311,8 @@ class UNet(ConditionedNetwork, Network):
                 h = level.block(index, torch.cat([h, skips.pop()], dim=1), embedding, attended)
             if i < len(self.upsample):
                 h = self.upsample[i](h)
-        return channels_as_squares(self.conv_out(F.silu(self.norm_out(h))), self.patch)
+        output = channels_as_squares(self.conv_out(F.silu(self.norm_out(h))), self.patch)
+        if self.gains is None:
+            return output
+        gains = self.gains(embedding).reshape(-1, output.shape[1], x.shape[1])
+        return output + (gains @ x.flatten(2)).reshape(-1, *output.shape[1:])

@@ -145,8 +145,9 @@ def _of_numbers(
     heights = np.linspace(-edge, edge, max(1, min(pieces, len(x) // 4)) + 1)
     ranks = np.asarray(torch.special.ndtr(torch.from_numpy(heights)))
     ranks[[0, -1]] = 0.0, 1.0
-    # quantiles that are one number get a piece between them all the same
-    return np.quantile(x, ranks) + np.arange(len(ranks)) * span * _NARROWEST, heights
+    # quantiles that are one number get a piece between them all the same; the others stay where they are
+    least = np.arange(len(ranks)) * span * _NARROWEST
+    return np.maximum.accumulate(np.quantile(x, ranks) - least) + least, heights
 
 
 def _of_categories(
