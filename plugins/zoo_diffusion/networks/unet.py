@@ -315,4 +315,5 @@ class UNet(ConditionedNetwork, Network):
         if self.gains is None:
             return output
         gains = self.gains(embedding).reshape(-1, output.shape[1], x.shape[1])
-        return output + (gains @ x.flatten(2)).reshape(-1, *output.shape[1:])
+        past: Tensor = (gains @ x.flatten(2)).reshape(-1, *output.shape[1:])
+        return output + past
