@@ -247,6 +247,10 @@ def _plain(program: torch.export.ExportedProgram, registry: Any) -> bool:
     in_place.rewritten(graph)
     for node in list(graph.nodes):
         _rewrite(node)
+    # what is returned may be an operator that is gone
+    for spec, value in zip(program.graph_signature.output_specs, graph.output_node().args[0], strict=True):
+        if isinstance(value, fx.Node):
+            spec.arg.name = value.name
     operators = {node.target for node in graph.nodes if isinstance(node.target, torch._ops.OperatorBase)}
     return all(
         isinstance(each, torch._ops.OpOverload) and registry.is_registered(each) and not each._schema.is_mutable

@@ -152,3 +152,12 @@ def test_an_input_is_not_new():
         return x * 2
 
     assert in_place.rewritten(program_of(changed).graph_module.graph) == 0
+
+
+def test_what_is_returned_may_be_an_operator_that_does_nothing(graph, tmp_path):
+    ir.save(trace(graph(lambda x: (2 * x).to(x.dtype)), 18), tmp_path / "g.onnx")
+    np.testing.assert_array_equal(Session(tmp_path / "g.onnx").run({"x": X.numpy()})["y"], 2 * X.numpy())
+
+
+def test_torchs_translations_are_found_without_reading_all_of_them():
+    assert _registry(18) is not None

@@ -315,5 +315,5 @@ class UNet(ConditionedNetwork, Network):
         if self.gains is None:
             return output
         gains = self.gains(embedding).reshape(-1, output.shape[1], x.shape[1])
-        result: Tensor = output + (gains @ x.flatten(2)).reshape(-1, *output.shape[1:])
-        return result
+        past: Tensor = (gains @ x.flatten(2)).reshape(-1, *output.shape[1:])
+        return output + past
