@@ -189,7 +189,7 @@ def test_a_good_recipe_has_no_mistakes_and_one_that_only_the_whole_shows_has(tab
     described["data"] = {"name": "moon"}
     assert [m.split("(")[1] for m in mistakes(described, installed())] == [
         "Did you mean nsf-coupling or nsf-circular?)",
-        "Did you mean moons or two-moons?)",
+        "Did you mean moons or two-moons or diamonds?)",
     ]
 
 
