@@ -151,8 +151,8 @@ def _made_lazily(original: Any, make: Callable[..., Any] | None = None) -> Any:
 def _scripted_lazily(onnxscript: Any) -> Callable[..., Any]:
     """``onnxscript.script``, which translates a function when it is first needed."""
     script = onnxscript.script
-    function = _made_lazily(onnxscript.OnnxFunction, lambda python, given, options: script(*given, **options)(python))
-    return lambda *given, **options: lambda python: function(python, given, options)
+    function = _made_lazily(onnxscript.OnnxFunction, lambda python, arguments, options: script(*arguments, **options)(python))
+    return lambda *arguments, **options: lambda python: function(python, arguments, options)
 
 
 @contextlib.contextmanager
