@@ -151,8 +151,8 @@ def _made_lazily(original: Any, make: Callable[..., Any] | None = None) -> Any:
 def _scripted_lazily(onnxscript: Any) -> Callable[..., Any]:
     """``onnxscript.script``, which translates a function when it is first needed."""
     script = onnxscript.script
-    function = _made_lazily(onnxscript.OnnxFunction, lambda python, arguments, options: script(*arguments, **options)(python))
-    return lambda *arguments, **options: lambda python: function(python, arguments, options)
+    function = _made_lazily(onnxscript.OnnxFunction, lambda python, args, options: script(*args, **options)(python))
+    return lambda *args, **options: lambda python: function(python, args, options)
 
 
 @contextlib.contextmanager
