@@ -230,7 +230,7 @@ def test_a_weight_gets_to_the_file(monkeypatch, tmp_path, model_folder):
     journey.milestone("folder", Path, "rename")
     assert zoo("-q", "export", model_folder, "-o", tmp_path / "bundle") == 0
     assert journey.steps() == told("From a weight to the file")
-    assert (len(journey.steps()), len(files(journey.steps()))) == (29, 12)
+    assert (len(journey.steps()), len(files(journey.steps()))) == (30, 12)
 
 
 def test_a_batch_becomes_a_loss(monkeypatch, tmp_path):
