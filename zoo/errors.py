@@ -51,7 +51,9 @@ class ZooError(Exception):
 
     @hint.setter
     def hint(self, hint: str | None) -> None:
-        others = [note for note in getattr(self, "__notes__", []) if note != self._hint]
+        others = list(getattr(self, "__notes__", []))
+        if self._hint in others:
+            others.remove(self._hint)
         self._hint = hint
         # of an exception's notes, tracebacks print each on a line of its own
         self.__notes__ = others if hint is None else [hint, *others]
