@@ -429,12 +429,8 @@ def _check_null(part: Part) -> str | None:
     if part.modality == "tokens":
         fits = len(each) >= 1 and (fixed is None or len(each) <= fixed)
         return None if fits and all(_whole(i, 0, size - 1) for i in each) else f"the null is ids of symbols, not {null}"
-    return _check_null_number(part, each, fixed)
-
-
-def _check_null_number(part: Part, each: Sequence[float], fixed: int | None) -> str | None:
     if not all(_number(value) for value in each):
-        return f"the null is a number, not {part.null!r}"
-    if isinstance(part.null, tuple) and (part.modality != "numbers" or len(each) != fixed):
+        return f"the null is a number, not {null!r}"
+    if isinstance(null, tuple) and (part.modality != "numbers" or len(each) != fixed):
         return f"the null is one number{f', or {fixed}' if part.modality == 'numbers' else ''}, not {len(each)}"
     return None
