@@ -5,8 +5,8 @@
 Prints a Markdown table, a row for training and one for drawing: wall-clock and CPU seconds of one process and of two,
 of all processes together, each the median over the turns, and how many times as fast two are. Steps are those of a
 small U-Net with batches of 64, shared by gloo; samples those of mnist-unet in 4 steps of DDIM by the local engine. All
-are without what starting costs, which is measured by a run of a twentieth of the work. ``--write`` puts the table into
-docs/scaling.md, with the date and the machine.
+are without what starting costs, which is measured by a run of a tenth of the work, shared likewise: samples come in
+forty shards. ``--write`` puts the table into docs/scaling.md, with the date and the machine.
 
 Wall-clock times need a machine of two idle cores. CPU times say what sharing costs: without any cost they would be the
 same for one process and for two.
@@ -76,7 +76,7 @@ def training(folder: Path, steps: int, processes: int) -> tuple[float, float]:
 
 def drawing(folder: Path, samples: int, workers: int) -> tuple[float, float]:
     """Samples of mnist-unet with some local workers."""
-    command = ["run", "mnist-unet", "-n", str(samples), "--steps", "4", "--seed", "0", "--shard-size", "50", "--force"]
+    command = ["run", "mnist-unet", "-n", str(samples), "--steps", "4", "--seed", "0", "--shard-size", "25", "--force"]
     return timed([([*command, "--engine", "local", "--workers", str(workers), "-o", "out"], {})], folder)
 
 
@@ -86,7 +86,7 @@ def measured(run: Callable[[Path, int, int], tuple[float, float]], work: int, tu
     for turn in range(turns):
         for processes in (1, 2) if turn % 2 == 0 else (2, 1):
             with tempfile.TemporaryDirectory() as name:
-                start, whole = (run(Path(name), n, processes) for n in (max(work // 20, 1), work))
+                start, whole = (run(Path(name), n, processes) for n in (max(work // 10, 1), work))
             taken[processes].append((whole[0] - start[0], whole[1] - start[1]))
     cells = [f"{statistics.median(each[i] for each in taken[n]):.1f}" for n in (1, 2) for i in (0, 1)]
     ratio = statistics.median(one[0] / two[0] for one, two in zip(taken[1], taken[2], strict=True))

@@ -193,6 +193,14 @@ def test_a_good_recipe_has_no_mistakes_and_one_that_only_the_whole_shows_has(tab
     ]
 
 
+def test_a_wrong_value_of_a_config_is_told_beside_other_mistakes(table):
+    described = recipe_of(table).describe()
+    described["model"] = {"architecture": "nsf-coupling", "config": {"event_shape": [2], "bins": "eight", "binz": 8}}
+    described["training"]["steps"] = 0
+    told = mistakes(described, installed())
+    assert [any(word in each for each in told) for word in ("training.steps", "binz", "'eight'")] == [True] * 3, told
+
+
 X = np.random.default_rng(0).normal(size=(90, 2)).astype(np.float32)
 FAST = {"config": SMALL, "steps": 2, "batch_size": 32}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -30,7 +30,7 @@ _TABLES: dict[str, type] = {
 
 
 def mistakes(recipe: Path | Mapping[str, Any], registry: Registry) -> list[str]:
-    """All mistakes in a recipe, one sentence each. The model is built only if nothing else is wrong.
+    """All mistakes in a recipe, one sentence each. The data are read only if nothing else is wrong.
 
     Args:
         recipe: a TOML file, or its tables.
@@ -159,7 +159,17 @@ def _of_model(model: Mapping[str, Any], registry: Registry) -> list[str]:
             if key not in accepted:
                 unknown = UnknownNameError("argument", str(key), accepted)
                 problems.append(f"model.config.{key}: {told(unknown)}, of the architecture {name}")
+        problems += _of_config(name, {key: config[key] for key in config if key in accepted}, accepted, registry)
     return problems
+
+
+def _of_config(name: str, config: Mapping[str, Any], accepted: Collection[str], registry: Registry) -> list[str]:
+    """What keeps the architecture from being built of its known keys; nothing where data are yet to give the shape."""
+    if "event_shape" in accepted and "event_shape" not in config:
+        return []
+    from zoo.models.building import build
+
+    return list(filter(None, [_raised(partial(build, registry, name, config))]))
 
 
 def _resolved(registry: Registry, source: object) -> object:
