@@ -132,7 +132,7 @@ def stored_in(path: Path, models: Sequence[str]) -> list[dict[str, Any]]:
 def _shipped() -> list[str]:
     from zoo.registry import installed
 
-    return [*sorted(each.name for each in installed().models()), *SEEDED]
+    return [*sorted(each.description.name for each in installed().items("model")), *SEEDED]
 
 
 @click.command()
