@@ -119,9 +119,9 @@ def _least(values: Iterable[_Ratio], wanted: float, goal: str, why: str, what: s
 def _compiled(results: Results) -> Goal:
     values = [ratio for each in measured(results, "sampling") for ratio in _between(each, "torch.compile", OURS)]
     why = (
-        "large batches are bound by products, which both do at the machine's peak, and the splines of slcp-posterior by "
-        "thousands of small operators, which a compiled module fuses; the ratio is of a bare compiled module and a whole "
-        "run with its noise, row and checks"
+        "large batches are bound by products, which both do at the machine's peak, and the splines of slcp-posterior "
+        "by thousands of small operators, which a compiled module fuses; the ratio is of a bare compiled module and a "
+        "whole run with its noise, row and checks"
     )
     return _least(values, 1.1, "at least 1.1 × `torch.compile` at every batch", why, "cells")
 
