@@ -64,7 +64,7 @@ def build(registry: Registry, architecture: str, config: Mapping[str, object]) -
     except ZooError:
         raise
     except Exception as error:  # whatever the class raises for unexpected values
-        told = _ill_typed(config, accepted or {}) or traceback.format_exception_only(error)[-1].strip()
+        told = traceback.format_exception_only(error)[-1].strip() + _ill_typed(config, accepted or {})
         raise ConfigError(
             f"the architecture {architecture!r} cannot be built with this config: {told}",
             hint=_takes(architecture, accepted),
@@ -102,16 +102,13 @@ def keywords(cls: type) -> dict[str, object] | None:
 
 
 def _ill_typed(config: Mapping[str, object], accepted: Mapping[str, object]) -> str:
-    """Which values are of another kind than their default, where that is a number, a word or true or false."""
-    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
-    numbers = {float: (int, float), int: (int,)}
-    wrong = []
-    for name, value in config.items():
-        kind = type(accepted.get(name))
-        fits = isinstance(value, numbers.get(kind, (kind,))) and isinstance(value, bool) == (kind is bool)
-        if kind in kinds and not fits:
-            wrong.append(f"{name} must be {kinds[kind]}, not {value!r}")
-    return "; ".join(wrong)
+    """Which values are words where the default is a number or true or false, in brackets: it may be the reason."""
+    wrong = [
+        f"{name} is {value!r}, by default {accepted[name]!r}"
+        for name, value in config.items()
+        if isinstance(value, str) and isinstance(accepted.get(name), (bool, int, float))
+    ]
+    return f" ({'; '.join(wrong)})" if wrong else ""
 
 
 def _takes(architecture: str, accepted: Mapping[str, object] | None) -> str | None:

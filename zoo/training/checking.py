@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import tomllib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -30,7 +30,7 @@ _TABLES: dict[str, type] = {
 
 
 def mistakes(recipe: Path | Mapping[str, Any], registry: Registry) -> list[str]:
-    """All mistakes in a recipe, one sentence each. The data are read only if nothing else is wrong.
+    """All mistakes in a recipe, one sentence each. Data and model are made together only if nothing else is wrong.
 
     Args:
         recipe: a TOML file, or its tables.
@@ -57,7 +57,9 @@ def mistakes(recipe: Path | Mapping[str, Any], registry: Registry) -> list[str]:
     problems += _of_model(_table(values, "model"), registry)
     problems += _of_data(_table(values, "data"), registry)
     problems += _of_distillation(_table(values, "distillation"), registry)
-    return list(dict.fromkeys(problems)) or _of_whole(values, registry)
+    if not problems:
+        return _of_whole(values, registry)
+    return list(dict.fromkeys([*problems, *_of_config(_table(values, "model"), registry)]))
 
 
 def _table(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -159,17 +161,27 @@ def _of_model(model: Mapping[str, Any], registry: Registry) -> list[str]:
             if key not in accepted:
                 unknown = UnknownNameError("argument", str(key), accepted)
                 problems.append(f"model.config.{key}: {told(unknown)}, of the architecture {name}")
-        problems += _of_config(name, {key: config[key] for key in config if key in accepted}, accepted, registry)
     return problems
 
 
-def _of_config(name: str, config: Mapping[str, Any], accepted: Collection[str], registry: Registry) -> list[str]:
-    """What keeps the architecture from being built of its known keys; nothing where data are yet to give the shape."""
-    if "event_shape" in accepted and "event_shape" not in config:
-        return []
+def _of_config(model: Mapping[str, Any], registry: Registry) -> Iterator[str]:
+    """What keeps an architecture from being built of its known keys, where other mistakes hide that it cannot be.
+
+    Nothing where the architecture is unknown, or data are yet to give the shape of events.
+    """
     from zoo.models.building import build
 
-    return list(filter(None, [_raised(partial(build, registry, name, config))]))
+    name, config = model.get("architecture"), model.get("config", {})
+    if not isinstance(name, str) or not isinstance(config, Mapping):
+        return
+    try:
+        cls = registry.load_entry(registry.architecture(name))
+    except ZooError:  # told already
+        return
+    accepted = keywords(cls) if inspect.isclass(cls) else None
+    known = {key: value for key, value in config.items() if accepted is None or key in accepted}
+    if (accepted is None or "event_shape" in known) and (problem := _raised(partial(build, registry, name, known))):
+        yield problem
 
 
 def _resolved(registry: Registry, source: object) -> object:
