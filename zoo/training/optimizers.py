@@ -30,7 +30,9 @@ def optimizer_of(model: nn.Module, settings: TrainingRecipe) -> torch.optim.Opti
     if settings.optimizer == "sgd":
         own["momentum"] = settings.betas[0]
     parameters: Any = list(model.parameters())
-    if "fused" in accepted and all(each.device.type in _FUSED for each in parameters):
+    # those of a model in parts have placements, which not every fused operator knows
+    whole = not any(hasattr(each, "placements") for each in parameters)
+    if "fused" in accepted and whole and all(each.device.type in _FUSED for each in parameters):
         # all parameters in one pass over the memory, whatever computes the gradients
         own["fused"] = True
     if settings.optimizer == "muon":
