@@ -13,16 +13,27 @@ from zoo.models.contexts import TensorCondition, needs_gradient
 from zoo.overriding import override
 from zoo_flows import config
 from zoo_flows.flow import Flow
-from zoo_flows.transforms import AffineMap, NoiseAugmentation, Patchwise, Permutation, Transform
+from zoo_flows.transforms import (
+    AffineMap,
+    ElementwiseSpline,
+    Map,
+    NoiseAugmentation,
+    Patchwise,
+    Permutation,
+    Transform,
+)
+
+MAPS = ("affine", "spline")
 
 
 class TarFlow(Flow):
-    """Affine autoregressive transforms over patches, with parameters from causal transformers, in alternating order.
+    """Autoregressive transforms over patches, with parameters from causal transformers, in alternating order.
 
     Densities take one pass; samples pass the patches through each transformer one after the other, with the keys and
     values of earlier patches kept.
 
     Args:
+        splines: see :class:`~zoo_flows.config.Splines`; they are of ``map = "spline"``, and of the marginals.
         shared: see :class:`~zoo_flows.config.Shared`.
         event_shape: shape of one sample: a vector is a sequence of patches of ``patch`` components, an image
             ``[channels, height, width]`` one of ``patch`` × ``patch`` pixels.
@@ -32,11 +43,20 @@ class TarFlow(Flow):
         layers: of each transformer.
         heads: of attention; None takes one for each 64 of width.
         noise: deviation of the noise that training adds to data, in standard deviations (after a logit, of the logits).
+        map: of each component: ``"affine"``, as in the paper, or ``"spline"``, rational-quadratic (Durkan et al. 2019,
+            arXiv:1906.04032).
+        inner: width of a hidden layer by which a component sees those before it in its own patch; 0 as in the paper,
+            where those of a patch are independent of each other given the patches before. With it, and splines, one
+            transform alone can be any distribution.
+        marginal_bins: bins of a first spline for each component, which models the marginals; 0 for none. A dequantised
+            constant background is far from normal.
     """
 
-    @config.shared("logit", "base")
+    @config.shared("logit", "base", "dequantisation")
+    @config.splines()
     def __init__(
         self,
+        splines: config.Splines,
         shared: config.Shared,
         *,
         transforms: int = 4,
@@ -45,22 +65,38 @@ class TarFlow(Flow):
         layers: int = 2,
         heads: int | None = None,
         noise: float = 0.0,
+        map: str = "affine",
+        inner: int = 0,
+        marginal_bins: int = 0,
     ) -> None:
         size, context = shared.size, shared.context
-        config.at_least(transforms=(transforms, 1), layers=(layers, 1), width=(width, 1), noise=(noise, 0.0))
+        config.at_least(
+            transforms=(transforms, 1),
+            layers=(layers, 1),
+            width=(width, 1),
+            noise=(noise, 0.0),
+            inner=(inner, 0),
+            marginal_bins=(marginal_bins, 0),
+        )
+        maps: dict[str, Map] = dict(zip(MAPS, (AffineMap(), splines.map()), strict=True))
+        of_components = config.one_of("map", map, maps)
         order, length = _patches(shared.event_shape, patch)
-        layout: list[Transform] = [] if order is None else [Permutation(size, order)]
+        layout: list[Transform] = (
+            [ElementwiseSpline(size, bins=marginal_bins, bound=splines.bound)] if marginal_bins else []
+        )
+        layout += [] if order is None else [Permutation(size, order)]
         for index in range(transforms):
             layout += config.mixing("reverse", size) if index else []
             layout.append(
                 Patchwise(
                     size,
-                    AffineMap(),
+                    of_components,
                     patch=length,
                     context=context,
                     width=width,
                     layers=layers,
                     heads=max(1, width // 64) if heads is None else heads,
+                    inner=inner,
                 )
             )
         parts = shared.parts()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -14,12 +15,20 @@ from zoo_flows.transforms.networks import bounded
 #: takes keys and values ``[n, heads, t, c]`` of new tokens, and gives those of all tokens so far
 Extend = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
+#: takes which components of a patch, and their parameters ``[n, k, outputs]``, and gives these components ``[n, k]``
+Solve = Callable[[slice, Tensor], Tensor]
+
 
 class CausalTransformer(nn.Module):
     """A network whose outputs for a patch depend on the patches before it, and on the context.
 
     Token i is computed from patch i - 1, and token 0 from no patch, so the output at token i is for patch i. The last
     layer starts at zero, so that whatever is conditioned starts at its zero parameters.
+
+    With ``inner``, the outputs for a component depend on those before it in its own patch too, through a hidden layer
+    between the transformer and the outputs, so that components of a patch need not be independent of each other::
+
+        parameters of xᵢⱼ = W·gelu(Aⱼ·norm(hᵢ) + Σₖ₍ₖ<ⱼ₎ Bⱼₖ·xᵢₖ)
 
     Args:
         size: number d of components.
@@ -29,10 +38,20 @@ class CausalTransformer(nn.Module):
         width: of the tokens, a multiple of ``heads``.
         layers: transformer blocks.
         heads: of attention.
+        inner: width of the hidden layer within patches; 0 for none.
     """
 
     def __init__(
-        self, size: int, patch: int, outputs: int, *, context: int = 0, width: int = 64, layers: int = 2, heads: int = 2
+        self,
+        size: int,
+        patch: int,
+        outputs: int,
+        *,
+        context: int = 0,
+        width: int = 64,
+        layers: int = 2,
+        heads: int = 2,
+        inner: int = 0,
     ) -> None:
         super().__init__()
         if patch < 1 or size % patch or size // patch < 2:
@@ -46,7 +65,9 @@ class CausalTransformer(nn.Module):
         self.context = nn.Linear(context, width, bias=False) if context else None
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.out = nn.Linear(width, patch * outputs)
+        self.hidden = nn.Linear(width, patch * inner) if inner else None
+        self.before = nn.Parameter(torch.randn(patch, patch, inner) / (patch * math.sqrt(2))) if inner else None
+        self.out = nn.Linear(inner, outputs) if inner else nn.Linear(width, patch * outputs)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
@@ -59,20 +80,40 @@ class CausalTransformer(nn.Module):
             h = h + self.context(context).unsqueeze(1)
         for block in self.layers():
             h = block(h)
-        out: Tensor = self.out(self.norm(h))
+        h = self.norm(h)
+        if self.hidden is None or self.before is None:
+            out: Tensor = self.out(h)
+        else:
+            before = self.before * torch.ones_like(self.before[..., 0]).tril(-1).unsqueeze(-1)
+            seen = torch.matmul(bounded(patches), before.transpose(0, 1).flatten(1))
+            out = self.out(_gelu(torch.unflatten(self.hidden(h) + seen, 2, (self.patch, -1))))
         return torch.unflatten(out.flatten(1), 1, (self.size, self.outputs))
 
-    def step(self, token: Tensor, extend: list[Extend]) -> Tensor:
-        """The parameters ``[n, patch, outputs]`` of one patch.
+    def step(self, token: Tensor, extend: list[Extend], solve: Solve) -> tuple[Tensor, Tensor]:
+        """One patch ``[n, patch]``, and its parameters ``[n, patch, outputs]``.
 
         Args:
             token: ``[n, width]``: the output of :meth:`token` for the previous patch, with position and context.
             extend: for each block, appends the keys and values of this token to those of the tokens before it.
+            solve: finds components of the patch, those of a slice, given their parameters ``[n, k, outputs]``.
         """
         h = token.unsqueeze(1)
         for block, each in zip(self.layers(), extend, strict=True):
             h = block(h, each)
-        return torch.unflatten(self.out(self.norm(h)).squeeze(1), 1, (self.patch, self.outputs))
+        h = self.norm(h).squeeze(1)
+        if self.hidden is None or self.before is None:
+            parameters = torch.unflatten(self.out(h), 1, (self.patch, self.outputs))
+            return solve(slice(0, self.patch), parameters), parameters
+        hidden = torch.unflatten(self.hidden(h), 1, (self.patch, -1))
+        found: list[Tensor] = []
+        taken: list[Tensor] = []
+        for j in range(self.patch):
+            inner = hidden[:, j]
+            if found:
+                inner = inner + torch.matmul(bounded(torch.cat(found, dim=1)), self.before[j, :j])
+            taken.append(self.out(_gelu(inner)).unsqueeze(1))
+            found.append(solve(slice(j, j + 1), taken[-1]))
+        return torch.cat(found, dim=1), torch.cat(taken, dim=1)
 
     def token(self, patch: Tensor) -> Tensor:
         """``[..., patch]`` to ``[..., width]``. Outliers are drawn in, see :func:`bounded`."""
@@ -113,5 +154,9 @@ class Block(nn.Module):
         else:
             read = F.scaled_dot_product_attention(q, *extend(k, v))
         h = h + self.merge(read.transpose(1, 2).flatten(2))
-        inner: Tensor = self.two(F.gelu(self.one(self.norm(h)), approximate="tanh"))
+        inner: Tensor = self.two(_gelu(self.one(self.norm(h))))
         return h + inner
+
+
+def _gelu(h: Tensor) -> Tensor:
+    return F.gelu(h, approximate="tanh")

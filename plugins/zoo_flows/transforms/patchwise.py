@@ -12,6 +12,7 @@ from zoo_flows.transforms import patchwise_graph
 from zoo_flows.transforms.base import ITERATIVE_WAYS, Direction, Transform
 from zoo_flows.transforms.causal import CausalTransformer, Extend
 from zoo_flows.transforms.maps import Map
+from zoo_flows.transforms.patchwise_graph import solution
 from zoo_flows.transforms.precision import conditioned
 
 
@@ -31,6 +32,7 @@ class Patchwise(Transform):
         width: see :class:`~zoo_flows.transforms.causal.CausalTransformer`.
         layers: see there.
         heads: see there.
+        inner: see there.
     """
 
     sequential: frozenset[Direction] = frozenset({"inverse"})
@@ -38,12 +40,21 @@ class Patchwise(Transform):
     ways = ITERATIVE_WAYS
 
     def __init__(
-        self, size: int, map: Map, *, patch: int, context: int = 0, width: int = 64, layers: int = 2, heads: int = 2
+        self,
+        size: int,
+        map: Map,
+        *,
+        patch: int,
+        context: int = 0,
+        width: int = 64,
+        layers: int = 2,
+        heads: int = 2,
+        inner: int = 0,
     ) -> None:
         super().__init__()
         self.map = map
         self.network = CausalTransformer(
-            size, patch, map.count, context=context, width=width, layers=layers, heads=heads
+            size, patch, map.count, context=context, width=width, layers=layers, heads=heads, inner=inner
         )
 
     @override
@@ -65,8 +76,9 @@ class Patchwise(Transform):
         patches: list[Tensor] = []
         parameters: list[Tensor] = []
         for i, part in enumerate(torch.split(z, network.patch, dim=1)):
-            parameters.append(network.step(token, extend).movedim(2, 0))
-            patches.append(self.map.inverse(part.unsqueeze(0), parameters[-1]).squeeze(0))
+            patch, taken = network.step(token, extend, solution(self.map, part))
+            patches.append(patch)
+            parameters.append(taken.movedim(2, 0))
             if i + 1 < network.tokens:
                 token = network.token(patches[-1]) + shift[i + 1]
         x = torch.cat(patches, dim=1)

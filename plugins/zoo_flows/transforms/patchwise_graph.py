@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from zoo.programs.graph_writing import GraphBuilder, Value
 from zoo.programs.ports import Dim
-from zoo_flows.transforms.causal import CausalTransformer, Extend
+from zoo_flows.transforms.causal import CausalTransformer, Extend, Solve
 from zoo_flows.transforms.maps import Map
 
 
@@ -72,6 +72,20 @@ def write(
     return builder("Reshape", done, builder.integers(-1, network.size))
 
 
+def solution(map: Map, z: Tensor) -> Solve:
+    """Finds components of a patch from their noise.
+
+    Args:
+        map: of each component.
+        z: noise of the patch, ``[n, patch]``.
+    """
+
+    def solve(at: slice, parameters: Tensor) -> Tensor:
+        return map.inverse(z[:, at].unsqueeze(0), parameters.movedim(2, 0)).squeeze(0)
+
+    return solve
+
+
 @dataclass(frozen=True)
 class _Step:
     """A step with its weights as inputs; equal for networks of the same sizes and the same map."""
@@ -112,6 +126,5 @@ class _Module(nn.Module):
             return add
 
         pairs = zip(past[::2], past[1::2], strict=True)
-        parameters = self.network.step(token, [extend(keys, values) for keys, values in pairs])
-        x = self.map.inverse(z.unsqueeze(0), parameters.movedim(2, 0)).squeeze(0)
+        x, _ = self.network.step(token, [extend(keys, values) for keys, values in pairs], solution(self.map, z))
         return x, self.network.token(x), *caches
