@@ -229,6 +229,22 @@ class Splines:
         """One for every component."""
         return SplineMap(self.bins, self.bound)
 
+    def needed(self, *, maps: bool, marginals: bool) -> None:
+        """Refuse settings of splines that there are none of.
+
+        Args:
+            maps: whether a network gives splines, of ``bins``.
+            marginals: whether there are splines with a number of bins of their own.
+
+        Raises:
+            ConfigError: ``bins`` or ``bound`` other than by default, which nothing would read.
+        """
+        defaults = Splines()
+        if self.bins != defaults.bins and not maps:
+            raise ConfigError("bins are those of splines, and the maps of this flow are not splines")
+        if self.bound != defaults.bound and not (maps or marginals):
+            raise ConfigError("bound is that of splines, and this flow has none")
+
     def landmarks(self) -> list[float]:
         """Its knots, before they move."""
         knots: list[float] = np.linspace(-self.bound, self.bound, self.bins + 1).tolist()

@@ -63,6 +63,7 @@ class Glow(Flow):
         affine = AffineMap(config.IMAGE_SLOPE)
         maps: dict[str, Map] = dict(zip(COUPLINGS, (affine, AdditiveMap(), splines.map()), strict=True))
         map = config.one_of("coupling", coupling, maps)
+        splines.needed(maps=coupling == "spline", marginals=marginal_bins > 0)
         network = conditioner.network(shared.context, ResidualCNN)
         by_scale: list[list[Transform]] = []
         for scale in range(scales):

@@ -79,6 +79,7 @@ class TarFlow(Flow):
             marginal_bins=(marginal_bins, 0),
         )
         maps: dict[str, Map] = dict(zip(MAPS, (AffineMap(), splines.map()), strict=True))
+        splines.needed(maps=map == "spline", marginals=marginal_bins > 0)
         of_components = config.one_of("map", map, maps)
         order, length = _patches(shared.event_shape, patch)
         layout: list[Transform] = (

@@ -6,17 +6,31 @@ torch = pytest.importorskip("torch")
 
 from zoo.errors import UsageError  # noqa: E402 - after the check for torch
 from zoo_flows.tarflow import TarFlow  # noqa: E402
-from zoo_flows.transforms import AffineMap, NoiseAugmentation, Patchwise  # noqa: E402
+from zoo_flows.transforms import AffineMap, NoiseAugmentation, Patchwise, SplineMap  # noqa: E402
 from zoo_flows.transforms.causal import Block, CausalTransformer  # noqa: E402
 
 
 @pytest.fixture
-def network(scramble):
-    torch.manual_seed(0)
-    return scramble(CausalTransformer(12, 3, 2, context=2, width=8, layers=2, heads=2), scale=0.5).double()
+def make_network(scramble):
+    def make(inner=0):
+        torch.manual_seed(0)
+        made = CausalTransformer(12, 3, 2, context=2, width=8, layers=2, heads=2, inner=inner)
+        return scramble(made, scale=0.5).double()
+
+    return make
 
 
-def test_parameters_depend_on_the_patches_before_alone(network):
+def test_with_an_inner_layer_parameters_depend_on_all_components_before(make_network):
+    x, context = torch.randn(12, dtype=torch.float64), torch.randn(1, 2, dtype=torch.float64)
+    network = make_network(inner=4)
+    jacobian = torch.autograd.functional.jacobian(lambda v: network(v[None], context)[0], x)  # [12, 2, 12]
+    assert torch.equal(jacobian.abs().amax(1) > 0, torch.ones(12, 12).tril(-1).bool())
+    fresh = CausalTransformer(12, 3, 2, inner=4)
+    assert not fresh(torch.randn(2, 12)).any()  # begins at the parameters of the identity
+
+
+def test_parameters_depend_on_the_patches_before_alone(make_network):
+    network = make_network()
     x, context = torch.randn(12, dtype=torch.float64), torch.randn(1, 2, dtype=torch.float64)
     jacobian = torch.autograd.functional.jacobian(lambda v: network(v[None], context)[0], x)  # [12, 2, 12]
     blocks = jacobian.abs().amax(1).unflatten(0, (4, 3)).amax(1).unflatten(1, (4, 3)).amax(2)
@@ -40,8 +54,9 @@ def test_sampling_passes_each_token_once(scramble, monkeypatch):
     torch.testing.assert_close(transform(x)[0], z, rtol=1e-12, atol=1e-12)
 
 
-def test_gradients_pass_through_the_inverse(scramble):
-    transform = scramble(Patchwise(6, AffineMap(), patch=2, width=4, layers=1, heads=1), scale=0.5).double()
+@pytest.mark.parametrize(("map", "inner"), [(AffineMap(), 0), (AffineMap(), 3), (SplineMap(4), 3)])
+def test_gradients_pass_through_the_inverse(scramble, map, inner):
+    transform = scramble(Patchwise(6, map, patch=2, width=4, layers=1, heads=1, inner=inner), scale=0.5).double()
     z = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda z: transform.inverse(z), (z,))
     with torch.no_grad():

@@ -37,6 +37,20 @@ FLOWS = {
     "umnn": lambda: UMNN(event_shape=[3], transforms=2, signal=3, integrand=[6, 5], hidden=[8]),
     "tarflow": lambda: TarFlow(event_shape=[6], transforms=2, patch=2, width=8, heads=2, layers=2),
     "tarflow-vector": lambda: TarFlow(event_shape=[3], transforms=2, width=4, layers=1, condition=VECTOR),
+    "tarflow-inner": lambda: TarFlow(
+        event_shape=[1, 4, 4],
+        patch=2,
+        levels=17,
+        map="spline",
+        bins=4,
+        inner=5,
+        transforms=2,
+        width=8,
+        heads=2,
+        layers=2,
+        marginal_bins=3,
+        condition=CLASSES,
+    ),
     "nsf-ar": lambda: NSFAutoregressive(event_shape=[3], transforms=2, bins=4, hidden=[8]),
     "iaf-classes": lambda: IAF(event_shape=[5], transforms=2, hidden=[8], condition=CLASSES, mixing="lu"),
 }
@@ -77,7 +91,7 @@ def operators(proto):
 
 @pytest.mark.sample(
     *("maf-unroll", "maf-loop", "maf-one-loop", "maf-narrow-unroll", "maf-image-loop", "maf-vector-unroll"),
-    *("naf-loop", "tarflow-vector-loop", "nsf-ar-unroll", "iaf-classes-loop"),
+    *("naf-loop", "tarflow-vector-loop", "tarflow-inner-loop", "nsf-ar-unroll", "iaf-classes-loop"),
 )
 @pytest.mark.parametrize("way", ["unroll", "loop"])
 @pytest.mark.parametrize("name", FLOWS)
