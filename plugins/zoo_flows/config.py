@@ -133,8 +133,11 @@ class Shared:
             raise ConfigError(f"bounds are those of columns, and an event of shape {list(self.event_shape)} has none")
         return self.bounds or {}
 
-    def parts(self) -> dict[str, Any]:
+    def parts(self, *, channels: int | None = None) -> dict[str, Any]:
         """The arguments of a :class:`~zoo_flows.flow.Flow`, except its transforms.
+
+        Args:
+            channels: each of which is standardised as a whole; None for each component by itself.
 
         Raises:
             ConfigError: levels, marginals and dequantisation that do not go together.
@@ -142,7 +145,7 @@ class Shared:
         """
         return {
             "event_shape": self.event_shape,
-            "preprocessing": preprocessing(self.size, self.levels, self.alpha, self.marginals, self.bounded),
+            "preprocessing": preprocessing(self.size, self.levels, self.alpha, self.marginals, self.bounded, channels),
             "base": base(self.base, self.size, components=self.components, context=self.context),
             "condition": self.described,
             "encoder": self.encoder,
@@ -323,6 +326,7 @@ def preprocessing(
     alpha: float,
     marginals: Mapping[str, object] | None = None,
     bounds: Mapping[str, Sequence[float]] | None = None,
+    channels: int | None = None,
 ) -> list[Transform]:
     """The transform that brings data to about unit scale, fitted to them.
 
@@ -332,6 +336,7 @@ def preprocessing(
         alpha: of the logit.
         marginals: arguments of :class:`Marginals`, for tables; None for standardisation.
         bounds: low and high by the place of a column, which then passes a logit first.
+        channels: each of which is standardised as a whole; None for each component by itself.
 
     Raises:
         ConfigError: levels and marginals or bounds, or unknown arguments.
@@ -345,7 +350,7 @@ def preprocessing(
                 "levels apply to data that are all whole numbers; categories of a table go into marginals"
             )
         return [*first, columns(size, marginals)]
-    return [*first, *([Logit(levels, alpha)] if levels is not None else []), Standardize(size)]
+    return [*first, *([Logit(levels, alpha)] if levels is not None else []), Standardize(size, channels)]
 
 
 def columns(size: int, marginals: Mapping[str, Any], *, apart: bool = False) -> Marginals:

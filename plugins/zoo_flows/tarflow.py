@@ -48,8 +48,12 @@ class TarFlow(Flow):
         inner: width of a hidden layer by which a component sees those before it in its own patch; 0 as in the paper,
             where those of a patch are independent of each other given the patches before. With it, and splines, one
             transform alone can be any distribution.
+        window: how far the patches reach that a token sees beside the attention: this many before it, and in an image
+            as many rows above it and to both sides; 0 as in the paper, for the one before it.
         marginal_bins: bins of a first spline for each component, which models the marginals; 0 for none. A dequantised
             constant background is far from normal.
+        per_channel: of images: each channel has one mean, deviation and first spline, not each component, so that equal
+            values mean the same everywhere, which transformers learn from sooner.
     """
 
     @config.shared("logit", "base", "dequantisation")
@@ -67,6 +71,8 @@ class TarFlow(Flow):
         noise: float = 0.0,
         map: str = "affine",
         inner: int = 0,
+        window: int = 0,
+        per_channel: bool = False,
         marginal_bins: int = 0,
     ) -> None:
         size, context = shared.size, shared.context
@@ -76,14 +82,20 @@ class TarFlow(Flow):
             width=(width, 1),
             noise=(noise, 0.0),
             inner=(inner, 0),
+            window=(window, 0),
             marginal_bins=(marginal_bins, 0),
         )
         maps: dict[str, Map] = dict(zip(MAPS, (AffineMap(), splines.map()), strict=True))
         splines.needed(maps=map == "spline", marginals=marginal_bins > 0)
         of_components = config.one_of("map", map, maps)
-        order, length = _patches(shared.event_shape, patch)
+        order, length, row = _patches(shared.event_shape, patch)
+        if per_channel and order is None:
+            raise ConfigError(f"per_channel is for images, and an event of shape {list(shared.event_shape)} is none")
+        channels = shared.event_shape[0] if per_channel else None
         layout: list[Transform] = (
-            [ElementwiseSpline(size, bins=marginal_bins, bound=splines.bound)] if marginal_bins else []
+            [ElementwiseSpline(size, bins=marginal_bins, bound=splines.bound, channels=channels)]
+            if marginal_bins
+            else []
         )
         layout += [] if order is None else [Permutation(size, order)]
         for index in range(transforms):
@@ -98,9 +110,10 @@ class TarFlow(Flow):
                     layers=layers,
                     heads=max(1, width // 64) if heads is None else heads,
                     inner=inner,
+                    window=_window(window, row),
                 )
             )
-        parts = shared.parts()
+        parts = shared.parts(channels=channels)
         super().__init__(
             **{**parts, "preprocessing": [*parts["preprocessing"], *([NoiseAugmentation(noise)] if noise else [])]},
             transforms=layout,
@@ -156,14 +169,23 @@ class TarFlow(Flow):
             return u.view_as(x)
 
 
-def _patches(event_shape: Sequence[int], patch: int | None) -> tuple[Tensor | None, int]:
-    """The order that puts an image's patches side by side, or None for vectors; and the length of a patch."""
+def _window(reach: int, row: int | None) -> list[int]:
+    """How far before a patch those of its window are, in rows of so many patches, or in one."""
+    if reach == 0:
+        return [1]
+    rows = [0] if row is None else range(0, reach * row + 1, row)
+    sides = range(1, reach + 1) if row is None else range(-reach, reach + 1)
+    return sorted({above + side for above in rows for side in sides if above + side > 0})
+
+
+def _patches(event_shape: Sequence[int], patch: int | None) -> tuple[Tensor | None, int, int | None]:
+    """The order that puts an image's patches side by side, or None for vectors; their length; how many make a row."""
     if len(event_shape) != 3:
-        return None, 1 if patch is None else patch
+        return None, 1 if patch is None else patch, None
     channels, height, width = event_shape
     if patch is None:
         patch = next(p for p in (4, 2, 1) if height % p == 0 and width % p == 0 and height * width > p * p)
     if patch < 1 or height % patch or width % patch:
         raise ConfigError(f"images of {height}×{width} pixels do not divide into patches of {patch}×{patch}")
     index = torch.arange(channels * height * width).view(channels, height // patch, patch, width // patch, patch)
-    return index.permute(1, 3, 0, 2, 4).flatten(), channels * patch * patch
+    return index.permute(1, 3, 0, 2, 4).flatten(), channels * patch * patch, width // patch

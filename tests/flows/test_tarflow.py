@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from zoo.errors import UsageError  # noqa: E402 - after the check for torch
+from zoo.errors import ConfigError, UsageError  # noqa: E402 - after the check for torch
 from zoo_flows.tarflow import TarFlow  # noqa: E402
 from zoo_flows.transforms import AffineMap, NoiseAugmentation, Patchwise, SplineMap  # noqa: E402
 from zoo_flows.transforms.causal import Block, CausalTransformer  # noqa: E402
@@ -12,9 +12,9 @@ from zoo_flows.transforms.causal import Block, CausalTransformer  # noqa: E402
 
 @pytest.fixture
 def make_network(scramble):
-    def make(inner=0):
+    def make(**settings):
         torch.manual_seed(0)
-        made = CausalTransformer(12, 3, 2, context=2, width=8, layers=2, heads=2, inner=inner)
+        made = CausalTransformer(12, 3, 2, context=2, width=8, layers=2, heads=2, **settings)
         return scramble(made, scale=0.5).double()
 
     return make
@@ -29,8 +29,9 @@ def test_with_an_inner_layer_parameters_depend_on_all_components_before(make_net
     assert not fresh(torch.randn(2, 12)).any()  # begins at the parameters of the identity
 
 
-def test_parameters_depend_on_the_patches_before_alone(make_network):
-    network = make_network()
+@pytest.mark.parametrize("window", [[1], [1, 2], [1, 3, 7]])
+def test_parameters_depend_on_the_patches_before_alone(make_network, window):
+    network = make_network(window=window)
     x, context = torch.randn(12, dtype=torch.float64), torch.randn(1, 2, dtype=torch.float64)
     jacobian = torch.autograd.functional.jacobian(lambda v: network(v[None], context)[0], x)  # [12, 2, 12]
     blocks = jacobian.abs().amax(1).unflatten(0, (4, 3)).amax(1).unflatten(1, (4, 3)).amax(2)
@@ -63,6 +64,53 @@ def test_gradients_pass_through_the_inverse(scramble, map, inner):
         kept = transform.inverse(z)
     for a, b in zip(kept, transform.inverse(z), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+@torch.no_grad()
+def test_a_token_is_computed_from_the_patches_of_its_window():
+    """Without blocks there is no attention: what an output depends on is what its token sees, beside and above it."""
+    model = TarFlow(event_shape=[1, 6, 10], patch=2, transforms=1, window=1, width=8)
+    (transform,) = (each for each in model.transforms if isinstance(each, Patchwise))
+    network = transform.network
+    network.blocks = torch.nn.ModuleList()
+    torch.nn.init.normal_(network.out.weight)
+    x = torch.randn(1, 60)
+    given = network(x).unflatten(1, (3, 5, 4))
+    for row in range(3):
+        for column in range(5):
+            changed = x.clone().unflatten(1, (3, 5, 4))
+            changed[0, row, column] += 1.0
+            differs = (network(changed.flatten(1)).unflatten(1, (3, 5, 4)) != given).flatten(3).any(3)[0]
+            # behind the end of a row the next one begins
+            after = {row * 5 + column + step for step in (1, 4, 5, 6) if row * 5 + column + step < 15}
+            assert {5 * r + c for r, c in differs.nonzero().tolist()} == after
+    assert [*network.window] == [1, 4, 5, 6]
+
+
+@torch.no_grad()
+def test_values_of_a_channel_mean_the_same_everywhere():
+    x = torch.randint(0, 9, (500, 2, 2, 3)).float()
+    x[:, 0, 0, 0] = 0.0
+    settings = {"event_shape": [2, 2, 3], "patch": 1, "levels": 9, "marginal_bins": 4, "per_channel": True}
+    model = TarFlow(**settings)
+    model.prepare(x + 0.5)
+    torch.nn.init.normal_(model.transforms[0].parameters_of_splines)
+    u = torch.full((1, 12), 4.5)
+    for transform in [*model.preprocessing, model.transforms[0]]:
+        u, _ = transform(u)
+    first, second = u.unflatten(1, (2, 6))[0]
+    assert len(set(first.tolist())) == len(set(second.tolist())) == 1
+    assert first[0] != second[0]
+    pooled = TarFlow(**{**settings, "marginal_bins": 0})
+    pooled.prepare(x + 0.5)
+    u = (x + 0.5).flatten(1)
+    for transform in pooled.preprocessing:
+        u, _ = transform(u)
+    std, mean = torch.std_mean(u.unflatten(1, (2, 6)), dim=(0, 2))
+    torch.testing.assert_close(std, torch.ones(2), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(mean, torch.zeros(2), rtol=0, atol=1e-4)
+    with pytest.raises(ConfigError, match="per_channel is for images"):
+        TarFlow(event_shape=[4], per_channel=True)
 
 
 @torch.no_grad()

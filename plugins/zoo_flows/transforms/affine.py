@@ -18,13 +18,15 @@ class Standardize(Transform):
 
     Args:
         size: length d of the vector.
+        channels: into which the vector divides, each of which has one mean and deviation; None for one each component.
     """
 
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, channels: int | None = None) -> None:
         super().__init__()
+        self.channels = channels
         self.register_buffer("shift", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
 
@@ -37,7 +39,9 @@ class Standardize(Transform):
             DataError: a component that is constant, which has no density, or not finite.
         """
         # summed in float64: a float32 mean of many samples loses digits
-        std, mean = torch.std_mean(x.double(), dim=0)
+        channels = x.shape[1] if self.channels is None else self.channels
+        grouped = torch.unflatten(x.double(), 1, (channels, -1))
+        std, mean = (each.repeat_interleave(x.shape[1] // channels) for each in torch.std_mean(grouped, dim=(0, 2)))
         bad = torch.nonzero(~(torch.isfinite(std) & (std > 0))).flatten().tolist()
         if bad:
             raise DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,9 @@ class CausalTransformer(nn.Module):
     Token i is computed from patch i - 1, and token 0 from no patch, so the output at token i is for patch i. The last
     layer starts at zero, so that whatever is conditioned starts at its zero parameters.
 
+    With a ``window``, token i is computed from several patches before it, by a network of one hidden layer: those
+    beside and above it in an image, say, which attention need not find then. Before the first patch stand zeros.
+
     With ``inner``, the outputs for a component depend on those before it in its own patch too, through a hidden layer
     between the transformer and the outputs, so that components of a patch need not be independent of each other::
 
@@ -39,6 +42,7 @@ class CausalTransformer(nn.Module):
         layers: transformer blocks.
         heads: of attention.
         inner: width of the hidden layer within patches; 0 for none.
+        window: how far before it the patches are that a token is computed from.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class CausalTransformer(nn.Module):
         layers: int = 2,
         heads: int = 2,
         inner: int = 0,
+        window: Sequence[int] = (1,),
     ) -> None:
         super().__init__()
         if patch < 1 or size % patch or size // patch < 2:
@@ -60,7 +65,16 @@ class CausalTransformer(nn.Module):
             raise ConfigError(f"a width of {width} cannot be divided among {heads} heads")
         self.size, self.patch, self.outputs, self.width, self.heads = size, patch, outputs, width, heads
         self.tokens = size // patch
-        self.embed = nn.Linear(patch, width)
+        self.window, self.windowed = tuple(window), len(window) > 1
+        #: how many patches before it a token may need
+        self.reach = max(self.window)
+        self.embed: nn.Module = (
+            nn.Sequential(
+                nn.Linear(len(self.window) * patch, 2 * width), nn.GELU(approximate="tanh"), nn.Linear(2 * width, width)
+            )
+            if self.windowed
+            else nn.Linear(patch, width)
+        )
         self.position = nn.Parameter(0.02 * torch.randn(self.tokens, width))
         self.context = nn.Linear(context, width, bias=False) if context else None
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
@@ -74,8 +88,14 @@ class CausalTransformer(nn.Module):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """``[n, d]`` and ``[n, context]`` to ``[n, d, outputs]``."""
         patches = torch.unflatten(x, 1, (self.tokens, self.patch))
-        h = self.token(patches[:, :-1])
-        h = torch.cat([torch.zeros_like(h[:, :1]), h], dim=1) + self.position
+        if self.windowed:
+            known = F.pad(patches, (0, 0, self.reach, 0))
+            first = [self.reach - each for each in self.window]
+            h = self.token(torch.cat([known[:, each : each + self.tokens] for each in first], dim=2))
+        else:
+            h = self.token(patches[:, :-1])
+            h = torch.cat([torch.zeros_like(h[:, :1]), h], dim=1)
+        h = h + self.position
         if self.context is not None and context is not None:
             h = h + self.context(context).unsqueeze(1)
         for block in self.layers():
@@ -84,8 +104,8 @@ class CausalTransformer(nn.Module):
         if self.hidden is None or self.before is None:
             out: Tensor = self.out(h)
         else:
-            before = self.before * torch.ones_like(self.before[..., 0]).tril(-1).unsqueeze(-1)
-            seen = torch.matmul(bounded(patches), before.transpose(0, 1).flatten(1))
+            earlier = self.before.permute(2, 0, 1).tril(-1).permute(2, 1, 0)
+            seen = torch.matmul(bounded(patches), earlier.flatten(1))
             out = self.out(_gelu(torch.unflatten(self.hidden(h) + seen, 2, (self.patch, -1))))
         return torch.unflatten(out.flatten(1), 1, (self.size, self.outputs))
 
@@ -93,7 +113,7 @@ class CausalTransformer(nn.Module):
         """One patch ``[n, patch]``, and its parameters ``[n, patch, outputs]``.
 
         Args:
-            token: ``[n, width]``: the output of :meth:`token` for the previous patch, with position and context.
+            token: ``[n, width]``: the output of :meth:`token` for the patches before, with position and context.
             extend: for each block, appends the keys and values of this token to those of the tokens before it.
             solve: finds components of the patch, those of a slice, given their parameters ``[n, k, outputs]``.
         """
@@ -115,10 +135,14 @@ class CausalTransformer(nn.Module):
             found.append(solve(slice(j, j + 1), taken[-1]))
         return torch.cat(found, dim=1), torch.cat(taken, dim=1)
 
-    def token(self, patch: Tensor) -> Tensor:
-        """``[..., patch]`` to ``[..., width]``. Outliers are drawn in, see :func:`bounded`."""
-        token: Tensor = self.embed(bounded(patch))
+    def token(self, patches: Tensor) -> Tensor:
+        """``[..., k·patch]``, of a window of k, to ``[..., width]``. Outliers are drawn in, see :func:`bounded`."""
+        token: Tensor = self.embed(bounded(patches))
         return token
+
+    def following(self, known: Tensor) -> Tensor:
+        """The token ``[n, width]`` after patches ``[n, t, patch]``, ``reach`` or more: those of the window."""
+        return self.token(torch.cat([known[:, -each] for each in self.window], dim=1))
 
     def layers(self) -> Iterator[Block]:
         """The blocks."""

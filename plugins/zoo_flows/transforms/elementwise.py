@@ -20,12 +20,15 @@ class ElementwiseSpline(Transform):
         size: length d of the vector.
         bins: of each spline.
         bound: the splines act on [-bound, bound].
+        channels: into which the vector divides, each of which has one spline; None for one each component.
     """
 
-    def __init__(self, size: int, *, bins: int = 8, bound: float = 3.0) -> None:
+    def __init__(self, size: int, *, bins: int = 8, bound: float = 3.0, channels: int | None = None) -> None:
         super().__init__()
         self.bins, self.bound = bins, bound
-        self.parameters_of_splines = nn.Parameter(torch.zeros(size, rational_quadratic.parameter_count(bins)))
+        splines = size if channels is None else channels
+        self.repeats = size // splines
+        self.parameters_of_splines = nn.Parameter(torch.zeros(splines, rational_quadratic.parameter_count(bins)))
 
     @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -39,4 +42,6 @@ class ElementwiseSpline(Transform):
 
     def _knots(self) -> rational_quadratic.Knots:
         parameters = self.parameters_of_splines.T.unsqueeze(1)  # the same for all rows
+        if self.repeats > 1:
+            parameters = parameters.repeat_interleave(self.repeats, dim=2)
         return rational_quadratic.knots(parameters, bins=self.bins, bound=self.bound)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -33,6 +35,7 @@ class Patchwise(Transform):
         layers: see there.
         heads: see there.
         inner: see there.
+        window: see there.
     """
 
     sequential: frozenset[Direction] = frozenset({"inverse"})
@@ -50,11 +53,20 @@ class Patchwise(Transform):
         layers: int = 2,
         heads: int = 2,
         inner: int = 0,
+        window: Sequence[int] = (1,),
     ) -> None:
         super().__init__()
         self.map = map
         self.network = CausalTransformer(
-            size, patch, map.count, context=context, width=width, layers=layers, heads=heads, inner=inner
+            size,
+            patch,
+            map.count,
+            context=context,
+            width=width,
+            layers=layers,
+            heads=heads,
+            inner=inner,
+            window=window,
         )
 
     @override
@@ -72,16 +84,20 @@ class Patchwise(Transform):
         shift = network.position.unsqueeze(1).expand(-1, n, -1)
         if network.context is not None and context is not None:
             shift = shift + network.context(context)
+        zeros = z.new_zeros(n, network.patch)
+        # those before the first, which a window shows
+        patches = [zeros] * network.reach if network.windowed else []
         token = shift[0]
-        patches: list[Tensor] = []
         parameters: list[Tensor] = []
         for i, part in enumerate(torch.split(z, network.patch, dim=1)):
+            if network.windowed:
+                token = network.following(torch.stack(patches[-network.reach :], dim=1)) + shift[i]
             patch, taken = network.step(token, extend, solution(self.map, part))
             patches.append(patch)
             parameters.append(taken.movedim(2, 0))
-            if i + 1 < network.tokens:
+            if i + 1 < network.tokens and not network.windowed:
                 token = network.token(patches[-1]) + shift[i + 1]
-        x = torch.cat(patches, dim=1)
+        x = torch.cat(patches[-network.tokens :], dim=1)
         # the slopes of all components together, once, instead of in every step
         _, log_slope = self.map.forward(x.unsqueeze(0), torch.cat(parameters, dim=2))
         return x, -log_slope.sum((0, 2))

@@ -51,24 +51,40 @@ def write(
     def turn(builder: GraphBuilder, index: Value, state: Sequence[Value]) -> list[Value]:
         done, embedded, *past = state
         here = builder("Gather", position, index, axis=0)
+        # a window is embedded by the step itself: nothing is known of its token before
+        token = shift if network.windowed else builder("Add", embedded, shift)
+        recent = [(latest(builder, done), ("batch", network.reach, patch))] if network.windowed else []
         out = builder.call(
             step,
-            (builder("Add", builder("Add", embedded, shift), here), ("batch", width)),
+            (builder("Add", token, here), ("batch", width)),
             (builder("Gather", parts, index, axis=1), ("batch", patch)),
+            *recent,
             *((each, cache) for each in past),
             *weights,
         )
         x, *rest = out
         return [builder("Concat", done, builder("Unsqueeze", x, builder.integers(1)), axis=1), *rest]
 
-    # the first token has no patch, and nothing comes before it
-    state = [zeros(0, patch), zeros(width), *(zeros(heads, 0, width // heads) for _ in range(2 * len(network.blocks)))]
+    def latest(builder: GraphBuilder, done: Value) -> Value:
+        end = builder.integers(np.iinfo(np.int64).max)
+        return builder("Slice", done, builder.integers(-network.reach), end, builder.integers(1))
+
+    # the first token has no patch, and nothing comes before it but the zeros of a window
+    before = network.reach if network.windowed else 0
+    state = [
+        zeros(before, patch),
+        zeros(width),
+        *(zeros(heads, 0, width // heads) for _ in range(2 * len(network.blocks))),
+    ]
     if way == "loop":
         done = builder.loop(network.tokens, state, turn)[0]
     else:
         for index in range(network.tokens):
             state = turn(builder, builder.constant(np.array(index)), state)
         done = state[0]
+    if before:
+        end = builder.integers(before + network.tokens)
+        done = builder("Slice", done, builder.integers(before), end, builder.integers(1))
     return builder("Reshape", done, builder.integers(-1, network.size))
 
 
@@ -98,7 +114,7 @@ class _Step:
     @classmethod
     def of(cls, network: CausalTransformer, map: Map) -> _Step:
         shapes = {name: tuple(weight.shape) for name, weight in network.named_parameters()}
-        sizes = (network.heads, network.patch, *(size for shape in shapes.values() for size in shape))
+        sizes = (network.heads, network.patch, *network.window, *(size for shape in shapes.values() for size in shape))
         return cls(sizes, map, _Module(network, map), tuple(f"network.{name}" for name in shapes))
 
     def __call__(self, token: Tensor, z: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
@@ -109,13 +125,14 @@ class _Step:
 
 
 class _Module(nn.Module):
-    """A token, the noise of its patch and the cache to the patch, its embedding, and the cache."""
+    """A token, the noise of its patch, those of a window and the cache to the patch, its token, and the cache."""
 
     def __init__(self, network: CausalTransformer, map: Map) -> None:
         super().__init__()
         self.network, self.map = network, map
 
-    def forward(self, token: Tensor, z: Tensor, *past: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, token: Tensor, z: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        past = list(rest)
         caches: list[Tensor] = []
 
         def extend(keys: Tensor, values: Tensor) -> Extend:
@@ -125,6 +142,10 @@ class _Module(nn.Module):
 
             return add
 
+        if self.network.windowed:
+            recent, *past = past
+            token = token + self.network.following(recent)
         pairs = zip(past[::2], past[1::2], strict=True)
         x, _ = self.network.step(token, [extend(keys, values) for keys, values in pairs], solution(self.map, z))
-        return x, self.network.token(x), *caches
+        # what comes after a window is not known from one patch
+        return x, token if self.network.windowed else self.network.token(x), *caches
