@@ -1,12 +1,14 @@
 """TarFlow: nothing looks ahead, samples need each token once, and noise is for training alone."""
 
+import math
+
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from zoo.errors import ConfigError, UsageError  # noqa: E402 - after the check for torch
 from zoo_flows.tarflow import TarFlow  # noqa: E402
-from zoo_flows.transforms import AffineMap, NoiseAugmentation, Patchwise, SplineMap  # noqa: E402
+from zoo_flows.transforms import AffineMap, NoiseAugmentation, Patchwise, SplineMap, rational_quadratic  # noqa: E402
 from zoo_flows.transforms.causal import Block, CausalTransformer  # noqa: E402
 
 
@@ -111,6 +113,47 @@ def test_values_of_a_channel_mean_the_same_everywhere():
     torch.testing.assert_close(mean, torch.zeros(2), rtol=0, atol=1e-4)
     with pytest.raises(ConfigError, match="per_channel is for images"):
         TarFlow(event_shape=[4], per_channel=True)
+
+
+@torch.no_grad()
+def test_training_begins_with_the_marginal_distribution_of_all_components():
+    """Two peaks and what is between them, as of pixels: far from normal, and flat once it is known."""
+    generator = torch.Generator().manual_seed(0)
+    kinds = torch.rand(4000, 6, generator=generator)
+    x = torch.rand(4000, 6, generator=generator)
+    x = torch.where(kinds < 0.7, 0.05 * x, torch.where(kinds < 0.9, x, 0.98 + 0.02 * x))
+    settings = {"event_shape": [6], "patch": 2, "transforms": 1, "width": 8, "layers": 1}
+    # of the uniform within 0.05 with 0.7, within 1 with 0.2, and within 0.02 with 0.1, a component
+    p = [0.7 / 0.05 + 0.2, 0.2, 0.1 / 0.02 + 0.2]
+    entropy = -6 * sum(width * each * math.log(each) for width, each in zip((0.05, 0.93, 0.02), p, strict=True))
+    scores = {}
+    for inner in (0, 5):
+        model = TarFlow(**settings, map="spline", bins=24, inner=inner)
+        model.prepare(x)
+        scores[inner] = -model.log_prob(x).mean().item()
+        z, _ = model.to_noise(x)
+        assert z.mean().abs() < 0.05
+        assert z.std().item() == pytest.approx(1.0, abs=0.1)
+    assert scores[0] == pytest.approx(scores[5], abs=1e-3)
+    assert entropy < scores[0] < entropy + 6 * 0.3
+    affine = TarFlow(**settings)
+    affine.prepare(x)
+    assert -affine.log_prob(x).mean() > entropy + 6 * 1.0
+
+
+@pytest.mark.parametrize("bins", [4, 24])
+def test_parameters_of_knots_give_these_knots(bins):
+    generator = torch.Generator().manual_seed(bins)
+    x, y = (torch.rand(bins, generator=generator).add(0.2).cumsum(0) for _ in range(2))
+    x, y = (torch.cat([each.new_tensor([-3.0]), 6.0 * each / each[-1] - 3.0]) for each in (x, y))
+    found = rational_quadratic.knots(
+        rational_quadratic.parameters_between(x, y, bound=3.0)[:, None], bins=bins, bound=3.0
+    )
+    torch.testing.assert_close(found.whole[0, :, 0], x, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.whole[1, :, 0], y, rtol=0, atol=1e-5)
+    slope = y.diff() / x.diff()
+    assert ((found.inner[2, :, 0] - torch.stack([slope[1:], slope[:-1]]).amin(0)) > -1e-5).all()
+    assert ((found.inner[2, :, 0] - torch.stack([slope[1:], slope[:-1]]).amax(0)) < 1e-5).all()
 
 
 @torch.no_grad()

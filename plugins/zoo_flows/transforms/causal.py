@@ -135,6 +135,10 @@ class CausalTransformer(nn.Module):
             found.append(solve(slice(j, j + 1), taken[-1]))
         return torch.cat(found, dim=1), torch.cat(taken, dim=1)
 
+    def begin(self, parameters: Tensor) -> None:
+        """Start at these parameters ``[outputs]`` of every component."""
+        self.out.bias.copy_(parameters.repeat(len(self.out.bias) // self.outputs))
+
     def token(self, patches: Tensor) -> Tensor:
         """``[..., k·patch]``, of a window of k, to ``[..., width]``. Outliers are drawn in, see :func:`bounded`."""
         token: Tensor = self.embed(bounded(patches))

@@ -16,6 +16,11 @@ from torch import Tensor
 from zoo.overriding import override
 from zoo_flows.transforms import rational_quadratic
 
+#: share of values beyond the outermost knots of a fitted spline
+_RARE = 2e-3
+#: how many times as wide as the narrowest bin of a fitted spline the mean one is
+_NARROW = 16.0
+
 #: largest slope of an affine map, unless said otherwise
 LARGEST_SLOPE = 1e3
 
@@ -42,6 +47,10 @@ class Map(ABC):
     @abstractmethod
     def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """x and log dx/dz."""
+
+    def fitted(self, x: Tensor) -> Tensor:
+        """Parameters ``[P]`` under which values ``[n]`` of about unit scale are nearer to normal; zeros by default."""
+        return x.new_zeros(self.count)
 
 
 @dataclass(frozen=True)
@@ -133,5 +142,33 @@ class SplineMap(Map):
     def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         return rational_quadratic.inverse_along_first_axis(z, self._knots(parameters), bound=self.bound)
 
+    @override
+    def fitted(self, x: Tensor) -> Tensor:
+        """Knots stand where values do, and a quarter as densely again evenly between the least and the largest.
+
+        So the spline begins with the marginal distribution, and has bins where a network is to tell values apart,
+        however rare each is: a share of all of them at one value takes no more than that share of the knots.
+        """
+        # so many are enough, and as many quantiles as that are read off
+        x = x.double()[:: max(1, len(x) // 200_000)].sort().values
+        even = torch.linspace(0.0, 1.0, 4 * self.bins, dtype=x.dtype)
+        spots = torch.cat([x[(even * (len(x) - 1)).long()], *[x[0] + (x[-1] - x[0]) * even] * 3]).sort().values
+        inner = spots[torch.linspace(0, len(spots) - 1, self.bins - 1).round().long()]
+        inner = inner.clamp(-0.98 * self.bound, 0.98 * self.bound)
+        # apart at least as far as bins can be narrow
+        inner = _apart(inner, 2.0 * self.bound / self.bins / _NARROW)
+        below = torch.searchsorted(x, inner) / len(x)
+        z = torch.special.ndtri(below.clamp(_RARE, 1.0 - _RARE))
+        z = _apart(z.clamp(-0.98 * self.bound, 0.98 * self.bound), 2.0 * self.bound / self.bins / _NARROW)
+        ends = x.new_tensor([-self.bound, self.bound])
+        knots = [torch.cat([ends[:1], each, ends[1:]]).float() for each in (inner, z)]
+        return rational_quadratic.parameters_between(*knots, bound=self.bound)
+
     def _knots(self, parameters: Tensor) -> rational_quadratic.Knots:
         return rational_quadratic.knots(parameters, bins=self.bins, bound=self.bound)
+
+
+def _apart(values: Tensor, gap: float) -> Tensor:
+    """Increasing values ``[n]``, moved as little as it takes for neighbours to be a gap apart."""
+    steps = gap * torch.arange(len(values), dtype=values.dtype)
+    return (values - steps).cummax(0).values + steps

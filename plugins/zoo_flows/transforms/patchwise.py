@@ -69,6 +69,12 @@ class Patchwise(Transform):
             window=window,
         )
 
+    @torch.no_grad()
+    @override
+    def prepare(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Begin with the map that brings all components together near to normal, for the network to tell them apart."""
+        self.network.begin(self.map.fitted(x.flatten()))
+
     @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         z, log_slope = self.map.forward(x.unsqueeze(0), conditioned(self.network, x, context).movedim(2, 0))

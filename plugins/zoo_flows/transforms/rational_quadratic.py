@@ -64,6 +64,31 @@ def knots(parameters: Tensor, *, bins: int, bound: float) -> Knots:
     return Knots(torch.cat([positions, slopes.unsqueeze(0)]), ends)
 
 
+def parameters_between(x: Tensor, y: Tensor, *, bound: float) -> Tensor:
+    """Parameters ``[3·bins - 1]`` of the spline through given knots; what :func:`knots` takes back.
+
+    Where bins or slopes differ by more than they can, the nearest that they can is taken. The slope at a knot is the
+    harmonic mean of those on both sides, with which the spline does not overshoot (Fritsch & Butland 1984).
+
+    Args:
+        x: ``[bins + 1]``, increasing from -bound to bound.
+        y: the same.
+        bound: the spline acts on [-bound, bound].
+    """
+    width, height = x.diff(), y.diff()
+    slope = height / width
+    between = 2.0 / (1.0 / slope[1:] + 1.0 / slope[:-1])
+    sizes = torch.cat([_unlimited(torch.log(each * len(each) / (2.0 * bound)), 2.0) for each in (width, height)])
+    return torch.cat([sizes, _unlimited(torch.log(between), 1.0)])
+
+
+def _unlimited(t: Tensor, share: float) -> Tensor:
+    """u, such that u/(1 + |u|·share/limit) = t, for |t| up to nine tenths of what it approaches."""
+    largest = 0.9 * _LOG_LIMIT / share
+    t = t.clamp(-largest, largest)
+    return t / (1.0 - t.abs() * (share / _LOG_LIMIT))
+
+
 def circular_parameter_count(bins: int) -> int:
     """Numbers a circular spline takes: one derivative more, at the two ends, which are one point."""
     return 3 * bins
