@@ -1,6 +1,8 @@
 """The conformance kit: each broken thing fails the check that is named for it, and an unbroken one passes."""
 
+import linecache
 import math
+import sys
 import time
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,11 +11,12 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.errors import NotApplicable, UnknownNameError
+from zoo.errors import NotApplicable, UnknownNameError, ZooError
+from zoo.paths import path_from
 from zoo.registry import Item, Registry, installed
 from zoo.registry.cards import DataSource, Metric, ProgramKind, Sampler
 from zoo.registry.discovery import Plugin, PluginRecord
-from zoo.samplers import Recorder
+from zoo.samplers import BUILTIN, Recorder, table_for
 from zoo.samplers.moves import toward
 from zoo.testing import PluginCheck, check_plugin, checks, parametrize_with_checks
 from zoo.testing import data as of_data
@@ -24,7 +27,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-from zoo.programs import Program  # noqa: E402 - after the checks for what they need
+from zoo.programs import Iterate, Program  # noqa: E402 - after the checks for what they need
 from zoo.runtime.running import Runner  # noqa: E402
 from zoo.testing import models as of_models  # noqa: E402
 from zoo.testing import programs as of_programs  # noqa: E402
@@ -529,6 +532,58 @@ def test_a_plugin_is_reported_with_what_failed_and_what_was_not_run_and_why(half
     assert report.ok is False
     failed = [(each.check.kind, each.check.what) for each in report.of("failed")]
     assert failed == [("sampler", "one-point"), ("sampler", "normal-data"), ("format", "loads")]
+
+
+BROKEN = """
+from math import sqrt
+from zoo.samplers import Recorder
+from zoo.samplers.moves import toward
+
+
+def halfway(path, steps, *, eta=0.0, spacing="trailing"):
+    run = Recorder(path, steps, spacing)
+    x = run.start()
+    for here, there in run.grid:
+        x, d = run.denoise(x, here)
+        BODY
+    RETURN
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "end", "line", "told"),
+    [
+        ("x = toward(x, d * d, here, there)", "return run.table(x)", 12, "by numbers, nothing else, and two of them are"),
+        ("x = there.alpha + d", "return run.table(x)", 12, "nothing else, and a float is added"),
+        ("x = d / x", "return run.table(x)", 12, "nothing else, and one of them is divided by another"),
+        ("x = sqrt(-1.0 - eta) * d", "return run.table(x)", 12, "ValueError: math domain error (halfway_sampler.py:12)"),
+        ("x = toward(x, d, here, there)", "return x", 7, "returns Linear, not a StepTable"),
+        ("x = toward(x, d, here, there)", "pass", 7, "returns NoneType, not a StepTable"),
+        ("x = run.noise()", "return run.table(x + x0)", 13, "NameError: name 'x0' is not defined"),
+    ],
+)
+def test_a_sampler_that_fails_is_told_of_once_with_its_line(body, end, line, told, halfway, monkeypatch):
+    monkeypatch.delitem(sys.modules, "halfway_sampler", raising=False)
+    linecache.clearcache()
+    file = halfway.folder / "halfway_sampler.py"
+    file.write_text(BROKEN.replace("BODY", body).replace("RETURN", end))
+    report = check_plugin("zoo-halfway", registry=halfway.registry())
+    (failed,) = [each for each in report.of("failed") if each.check.kind == "sampler"]
+    assert failed.check.what == "table"
+    assert told in failed.message
+    assert failed.hint.endswith(f"Look at {file}:{line}.")
+    # a run of it tells the same, and does not call it an error of genzoo
+    program = Iterate("step", path=path_from("rectified-flow").describe())
+    with pytest.raises(ZooError, match="sampler halfway") as caught:
+        table_for(program, "halfway", 2, samplers={**BUILTIN, "halfway": sampler_of(file)})
+    assert told in str(caught.value)
+
+
+def sampler_of(file):
+    """The function of a file, imported anew."""
+    space = {}
+    exec(compile(file.read_text(), str(file), "exec"), space)
+    return space["halfway"]
 
 
 def test_checks_are_parameters_of_a_test(halfway):

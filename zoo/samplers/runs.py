@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from zoo.arrays import Array
 from zoo.conditions import Condition, ConditionLike
-from zoo.errors import UnknownNameError, UsageError
+from zoo.errors import PluginError, UnknownNameError, UsageError, ZooError
 from zoo.paths import CorruptionPath, absent, lacking, path_from
 from zoo.samplers.builtin import BUILTIN, SamplerFunction
 from zoo.samplers.guidance import Guidance, RunCondition, Weighted, rest
@@ -94,10 +94,7 @@ def table_of(
             table = _from_bundle(program, chosen, options, samplers, stored())
         else:
             own, initial = _own(program, chosen, options)
-            try:
-                table = _call(program, chosen, options, own, samplers)()
-            except TypeError as error:
-                raise UsageError(f"sampler {chosen}: {error}") from error
+            table = _made(chosen, _call(program, chosen, options, own, samplers), chosen not in BUILTIN)
             table = _adapted(table, program, options, initial)
         table = table.with_guidance(program.guidance if options.guidance is None else options.guidance)
     further: tuple[Weighted, ...] = ()
@@ -125,6 +122,25 @@ def _call(
     if "unclipped_column" in inspect.signature(function).parameters:
         own = {"unclipped_column": program.unclipped_column, **own}
     return partial(function, path, count, **own)
+
+
+def _made(name: str, call: Callable[[], StepTable], foreign: bool) -> StepTable:
+    """The table of a sampler, whose failure is told as that of a plugin if it is ``foreign``."""
+    try:
+        table = call()
+    except ZooError:
+        raise
+    except TypeError as error:
+        raise UsageError(f"sampler {name}: {error}") from error
+    except Exception as error:
+        if not foreign:
+            raise
+        from zoo.registry.discovery import located
+
+        raise PluginError(f"sampler {name} fails: {located(error)}") from error
+    if not isinstance(table, StepTable):
+        raise PluginError(f"sampler {name} returns {type(table).__name__}, not a StepTable: it ends with run.table(x)")
+    return table
 
 
 def _adapted(table: StepTable, program: Iterate, options: SamplingOptions, initial_scale: float | None) -> StepTable:
