@@ -22,6 +22,7 @@ from zoo.testing import PluginCheck, check_plugin, checks, parametrize_with_chec
 from zoo.testing import data as of_data
 from zoo.testing import metrics as of_metrics
 from zoo.testing import samplers as of_samplers
+from zoo.testing.check import Outcome
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
@@ -363,6 +364,19 @@ def holes(*, seed=0):
     return data
 
 
+def of_texts(*, seed=0):
+    data = rings(seed=seed)
+    return zoo.Dataset("mine", zoo.Split(data.train.x.astype(str)), data.validation, data.test)
+
+
+def failing(*, seed=0):
+    return zoo.Dataset("mine", *np.split(np.zeros(seed), 3, 2))
+
+
+def asking(seed):
+    return rings(seed=seed)
+
+
 def few_labels(*, seed=0):
     data = rings(seed=seed)
     return zoo.Dataset("mine", data.train, data.validation, data.test, labels=("one",))
@@ -383,6 +397,9 @@ DATA = [
     (holes, "finite", "row 3"),
     (few_labels, "splits", "classes of the train split are 0 to 1, of 1 labels"),
     (takes_anything, "options", "an option that it does not have is accepted"),
+    (of_texts, "splits", "the samples of a split are numbers, not texts"),
+    (failing, "splits", "IndexError: tuple index out of range"),
+    (asking, "splits", "it cannot be called without options: missing a required argument: 'seed'"),
     (lambda: 7, "splits", "it returns int, where a zoo.Dataset was expected"),
 ]
 
@@ -391,6 +408,19 @@ DATA = [
 def test_a_wrong_data_set_fails_the_check_that_is_named_for_it(make, what, says):
     assert says in told(of_dataset(make), what, make)
     assert told(of_dataset(rings), what) == ""
+
+
+@pytest.mark.parametrize("make", [of_texts, failing, asking])
+def test_a_data_set_that_is_not_made_is_told_of_once(make):
+    checks = {what: Outcome.of(PluginCheck("data set", "mine", what, work)) for what, work in of_dataset(make).items()}
+    assert [what for what, found in checks.items() if found.status == "failed"] == ["splits"]
+    assert checks["finite"].status == checks["repeatable"].status == checks["held-out"].status == "not run"
+    assert "which the check `splits` tells of" in checks["finite"].message
+
+
+def test_a_number_that_is_none_is_told_by_the_check_of_numbers_alone():
+    checks = {what: Outcome.of(PluginCheck("data set", "mine", what, work)) for what, work in of_dataset(holes).items()}
+    assert [what for what, found in checks.items() if found.status == "failed"] == ["finite"]
 
 
 # -- metrics, programs ------------------------------------------------------------------------------------------------
