@@ -5,13 +5,17 @@ import math
 import sys
 import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
 import zoo
+from zoo.bundle import open_bundle
+from zoo.cli._export_all import verified
 from zoo.errors import NotApplicable, UnknownNameError, ZooError
+from zoo.exporting import pack
 from zoo.paths import path_from
 from zoo.registry import Item, Registry, installed
 from zoo.registry.cards import DataSource, Metric, ProgramKind, Sampler
@@ -583,10 +587,20 @@ def halfway(path, steps, *, eta=0.0, spacing="trailing"):
 @pytest.mark.parametrize(
     ("body", "end", "line", "told"),
     [
-        ("x = toward(x, d * d, here, there)", "return run.table(x)", 12, "by numbers, nothing else, and two of them are"),
+        (
+            "x = toward(x, d * d, here, there)",
+            "return run.table(x)",
+            12,
+            "nothing else, and two of them are multiplied",
+        ),
         ("x = there.alpha + d", "return run.table(x)", 12, "nothing else, and a float is added"),
         ("x = d / x", "return run.table(x)", 12, "nothing else, and one of them is divided by another"),
-        ("x = sqrt(-1.0 - eta) * d", "return run.table(x)", 12, "ValueError: math domain error (halfway_sampler.py:12)"),
+        (
+            "x = sqrt(-1.0 - eta) * d",
+            "return run.table(x)",
+            12,
+            "ValueError: math domain error (halfway_sampler.py",
+        ),
         ("x = toward(x, d, here, there)", "return x", 7, "returns Linear, not a StepTable"),
         ("x = toward(x, d, here, there)", "pass", 7, "returns NoneType, not a StepTable"),
         ("x = run.noise()", "return run.table(x + x0)", 13, "NameError: name 'x0' is not defined"),
@@ -664,11 +678,22 @@ def meddles(bundle, folder):
     (folder / "bundle" / "MODEL_CARD.md").write_text("mine")
 
 
+def adds(bundle, folder):
+    (folder / "run.txt").write_text("x")
+    (folder / "bundle" / "extra.txt").write_text("mine")
+
+
+def fails(bundle, folder):
+    return bundle.manifest.colour
+
+
 @pytest.mark.full
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "what", "says"),
     [
+        (adds, "writes", "it writes bundle/extra.txt, where only the bundle's own files are to be"),
+        (fails, "writes", "the target mine of zoo-mine 1 fails: AttributeError: 'Manifest' object has no attribute"),
         (dated, "repeatable", "made.txt differs the second time"),
         (empty, "writes", "it writes no file"),
         (meddles, "writes", "it changes or removes bundle/MODEL_CARD.md"),
@@ -677,8 +702,25 @@ def meddles(bundle, folder):
 def test_a_wrong_target_fails_the_check_that_is_named_for_it(function, what, says):
     from zoo.testing import targets
 
-    entry = f"{__name__}:{function.__name__}"
-    registry = Registry([Plugin(RECORD, {"exporter": (zoo.Exporter(name="mine", entry=entry, packs=True),)})])
-    registry.load_entry = lambda description, part="entry": function
+    registry = registry_of(function)
     found = targets.of_exporter(registry, registry.item("exporter", "mine"), function)
     assert says in told(found, what)
+
+
+def registry_of(function, **described):
+    """A registry with a target of a plugin, which packs by a function."""
+    entry = f"{__name__}:{function.__name__}"
+    exporter = zoo.Exporter(name="mine", entry=entry, packs=True, **described)
+    registry = Registry([Plugin(RECORD, {"exporter": (exporter,)})])
+    registry.load_entry = lambda description, part="entry": function
+    return registry
+
+
+def test_a_target_that_fails_is_told_as_its_plugins_and_leaves_nothing(tmp_path):
+    bundle = open_bundle(installed().model("moons-nsf").bundle_path)
+    with pytest.raises(zoo.PluginError, match=r"the target mine of zoo-mine 1 fails: AttributeError.*test_testing.py:"):
+        pack(bundle, tmp_path / "out", target="mine", registry=registry_of(fails))
+    assert not list(tmp_path.iterdir())
+    registry = registry_of(fails, verify="a:b")
+    with pytest.raises(zoo.PluginError, match="the target mine of zoo-mine 1 fails: TypeError"):
+        verified(SimpleNamespace(registry=registry), registry.exporter("mine"), tmp_path)

@@ -50,6 +50,8 @@ def _check_free(app: App, naming: Naming) -> None:
     """Refuse the names of what is installed: of two modules of a name, one would hide the other and all it brings."""
     for plugin in app.registry.plugins:
         if naming.name == plugin.name or naming.module == plugin.module.partition(".")[0]:
-            raise UsageError(f"there is a plugin named {plugin.name} already, {plugin.module} of {plugin.origin}", hint=_HINT)
+            raise UsageError(
+                f"there is a plugin named {plugin.name} already, {plugin.module} of {plugin.origin}", hint=_HINT
+            )
     if find_spec(naming.module) is not None:
         raise UsageError(f"there is a module named {naming.module} already", hint=_HINT)

@@ -26,7 +26,6 @@ from zoo.paths import GaussianPath
 from zoo.samplers.spacing import Grid, Point, Spacing
 from zoo.samplers.table import StepTable
 
-
 _RULE = "a sampler adds x, D and noise to each other and multiplies them by numbers, nothing else"
 
 

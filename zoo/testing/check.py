@@ -111,7 +111,9 @@ class Report:
 
     def __str__(self) -> str:
         ran = len(self.outcomes) - len(self.of("not run"))
-        return f"{ran} check{'s' * (ran != 1)} ran, {len(self.of('failed'))} failed, {len(self.of('not run'))} did not run"
+        return (
+            f"{ran} check{'s' * (ran != 1)} ran, {len(self.of('failed'))} failed, {len(self.of('not run'))} did not run"
+        )
 
 
 def skipping(check: PluginCheck) -> Callable[[], None]:

@@ -25,7 +25,6 @@ def of_dataset(registry: Registry, item: Item, make: Any) -> Checks:
     def load() -> Dataset:
         return _loaded(make, item.description.name)
 
-
     def loaded() -> Dataset:
         """For the checks after the first: one failure is not told four times."""
         try:
