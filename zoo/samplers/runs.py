@@ -65,6 +65,7 @@ def table_for(
     Raises:
         UnknownNameError: no such sampler.
         UsageError: steps, guidance, strength or options that the sampler or the model does not support.
+        PluginError: a sampler of a plugin fails, or returns no table.
     """
     asked = SamplingOptions(sampler, steps, guidance, strength=strength, own=options)
     return table_of(program, asked, samplers)
@@ -94,7 +95,20 @@ def table_of(
             table = _from_bundle(program, chosen, options, samplers, stored())
         else:
             own, initial = _own(program, chosen, options)
-            table = _made(chosen, _call(program, chosen, options, own, samplers), chosen not in BUILTIN)
+            call = _call(program, chosen, options, own, samplers)
+            try:
+                table = call()
+            except ZooError:
+                raise
+            except TypeError as error:
+                raise UsageError(f"sampler {chosen}: {error}") from error
+            except Exception as error:
+                if chosen in BUILTIN:
+                    raise
+                raise _failure(chosen, error) from error
+            if not isinstance(table, StepTable):
+                told = f"sampler {chosen} returns {type(table).__name__}, not a StepTable"
+                raise PluginError(told, hint="It ends with `return run.table(x)`.")
             table = _adapted(table, program, options, initial)
         table = table.with_guidance(program.guidance if options.guidance is None else options.guidance)
     further: tuple[Weighted, ...] = ()
@@ -124,23 +138,11 @@ def _call(
     return partial(function, path, count, **own)
 
 
-def _made(name: str, call: Callable[[], StepTable], foreign: bool) -> StepTable:
-    """The table of a sampler, whose failure is told as that of a plugin if it is ``foreign``."""
-    try:
-        table = call()
-    except ZooError:
-        raise
-    except TypeError as error:
-        raise UsageError(f"sampler {name}: {error}") from error
-    except Exception as error:
-        if not foreign:
-            raise
-        from zoo.registry.discovery import located
+def _failure(name: str, error: Exception) -> PluginError:
+    """What a plugin's sampler raised, told as its failure."""
+    from zoo.registry.discovery import located
 
-        raise PluginError(f"sampler {name} fails: {located(error)}") from error
-    if not isinstance(table, StepTable):
-        raise PluginError(f"sampler {name} returns {type(table).__name__}, not a StepTable: it ends with run.table(x)")
-    return table
+    return PluginError(f"sampler {name} fails: {located(error)}")
 
 
 def _adapted(table: StepTable, program: Iterate, options: SamplingOptions, initial_scale: float | None) -> StepTable:
