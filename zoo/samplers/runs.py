@@ -107,8 +107,7 @@ def table_of(
                     raise
                 raise _failure(chosen, error) from error
             if not isinstance(table, StepTable):
-                told = f"sampler {chosen} returns {type(table).__name__}, not a StepTable"
-                raise PluginError(told, hint="It ends with `return run.table(x)`.")
+                raise _no_table(chosen, table)
             table = _adapted(table, program, options, initial)
         table = table.with_guidance(program.guidance if options.guidance is None else options.guidance)
     further: tuple[Weighted, ...] = ()
@@ -136,6 +135,12 @@ def _call(
     if "unclipped_column" in inspect.signature(function).parameters:
         own = {"unclipped_column": program.unclipped_column, **own}
     return partial(function, path, count, **own)
+
+
+def _no_table(name: str, value: object) -> PluginError:
+    """What a plugin's sampler returned, told as its failure."""
+    told = f"sampler {name} returns {type(value).__name__}, not a StepTable"
+    return PluginError(told, hint="It ends with `return run.table(x)`.")
 
 
 def _failure(name: str, error: Exception) -> PluginError:
