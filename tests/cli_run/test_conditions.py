@@ -8,7 +8,9 @@ import pytest
 
 from zoo.cli._conditions import composition_from, condition_from, rows_of, served
 from zoo.conditions import Condition, Part
-from zoo.errors import ConditionError
+from zoo.errors import ConditionError, DataError
+from zoo.render import Extras, write
+from zoo.render.conditional import left_out
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
 PROMPT = Part("prompt", "tokens", ("length",), alphabet="_abc", padding=0)
@@ -99,6 +101,73 @@ def test_a_list_of_numbers_is_read_row_by_row(part, text, value):
     read = condition_from(condition, [f"p={text}"])
     assert read["p"].tolist() == value
     assert condition.arrays(read, 1)["p"].tolist() == [value]
+
+
+#: a part of each kind, and its values for three samples
+KINDS = {
+    "numbers": (Part("p", "numbers", (2,)), np.array([[1, 2], [3, 4.5], [5, 6]])),
+    "classes": (Part("p", "classes", size=3, labels=("2", "0", "x")), np.array([0, 1, 2])),
+    "points": (Part("p", "sequence", (3, 2)), np.arange(18.0).reshape(3, 3, 2)),
+    "sequence": (Part("p", "sequence", ("length", 2)), [np.ones((1, 2)), np.full((3, 2), 2.0), np.zeros((2, 2))]),
+    "tokens": (Part("p", "tokens", ("length",), size=9), [[1, 2, 3], [4], [5, 6]]),
+    "texts": (Part("p", "tokens", ("length",), alphabet="_abc", padding=0), ["ab", "c", "abc"]),
+    "image": (Part("p", "image", (3, 6, 6)), np.arange(324.0).reshape(3, 3, 6, 6)),
+    "audio": (Part("p", "audio", (1, 20)), np.linspace(-1, 1, 60).reshape(3, 1, 20)),
+}
+OTHER = Part("other", "numbers", (1,), null=0.0, required=False)
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors", "parquet", "csv"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rest", [(), (OTHER,)], ids=["alone", "with another"])
+def test_the_condition_of_samples_is_read_from_every_file_that_has_it(kind, rest, suffix):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    part, values = KINDS[kind]
+    condition = Condition((part, *rest))
+    expected = condition.arrays({"p": values}, 3)
+    stored = condition.stored({"p": values}, 3)
+    extras = Extras(stored, part_labels={"p": part.labels} if part.labels else {})
+    write(np.zeros((3, 1, 2), np.float32), Path(f"x.{suffix}"), extras)
+    left = left_out(3, extras)
+    assert left == (["condition/p"] if kind == "image" else [])
+    texts = [[f"x.{suffix}"], [f"p=x.{suffix}"]]
+    if left and suffix == "csv":
+        for each in texts:
+            with pytest.raises((ConditionError, DataError)):
+                condition.arrays(condition_from(condition, each), 3)
+        return
+    for each in texts:
+        read = condition.arrays(condition_from(condition, each), 3)
+        assert read.keys() == expected.keys()
+        for name, array in expected.items():
+            np.testing.assert_allclose(read[name], array, rtol=1e-6, err_msg=f"{name} of {each}")
+
+
+def test_columns_of_lists_that_others_wrote_are_parts():
+    arrow = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as parquet
+
+    points = [[[1.0, 2.0]], [[3.0, 4.0], [5.0, 6.0]]]
+    parquet.write_table(arrow.table({"p": points, "place": [[1.0, 2.0], [3.0, 4.0]], "note": ["a", "b"]}), "x.parquet")
+    condition = Condition((Part("p", "sequence", ("length", 2)), Part("place", "numbers", (2,))))
+    for texts in (["x.parquet"], ["p=x.parquet", "place=x.parquet"]):
+        read = condition.arrays(condition_from(condition, texts), 2)
+        assert read["p"].tolist() == [[[1, 2], [0, 0]], points[1]]
+        assert read["place"].tolist() == [[1, 2], [3, 4]]
+    # columns by other names are a part alone, as those of a .csv file are
+    parquet.write_table(arrow.table({"a": [1.0, 3.0], "b": [2, 4]}), "y.parquet")
+    for described, text in ((condition, "place=y.parquet"), (ONE["vector"], "y.parquet")):
+        value = condition_from(described, [text] if described.plain else ["p=x.parquet", text])
+        assert np.asarray(value if described.plain else value["place"]).tolist() == [[1, 2], [3, 4]]
+    with pytest.raises(DataError, match="column p: its cells are not numbers"):
+        condition_from(ONE["vector"], ["x.parquet"])
+
+
+def test_numbers_have_their_places_by_their_headings():
+    condition = Condition((Part("p", "numbers", (3,)), OTHER))
+    Path("x.csv").write_text("condition/p/2,condition/p/0,condition/p/1\n3,1,2\n")
+    assert condition_from(condition, ["x.csv"])["p"].tolist() == [[1, 2, 3]]
 
 
 def test_numbers_that_fill_no_rows_are_refused():

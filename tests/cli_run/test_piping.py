@@ -59,7 +59,7 @@ def test_texts_go_through_pipes(piped):
     ("arguments", "told"),
     [
         (["-o", "-", "--json"], "-o - and --json cannot both write to stdout"),
-        (["-o", "-", "--format", "foo"], "'.foo' of stdout.foo is not a known format"),
+        (["-o", "-", "--format", "foo"], "there is no format 'foo' to write"),
         (["-o", "-", "--format", "txt"], "these samples are not texts"),
         (["-o", "x.npy", "--format", "csv"], "--format is for -"),
         (["-o", "-", "--log-prob", "x.npy"], "-o - is for samples, not for --log-prob"),

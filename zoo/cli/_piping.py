@@ -56,11 +56,18 @@ def named(request: Request, facts: Facts) -> str:
             a terminal that would show bytes.
     """
     from zoo.render.files import check_output
+    from zoo.render.formats import known
 
-    form = request.form or _lines_of(facts)
-    name = f"stdout.{form.removeprefix('.')}"
+    writing = [suffix.removeprefix(".") for suffix, each in known().items() if each.writer]
+    form = (request.form or _lines_of(facts)).removeprefix(".").lower()
+    name = f"stdout.{form}"
+    if form not in writing:
+        raise UsageError(f"there is no format {form!r} to write", hint=f"There are {', '.join(writing)}.")
     with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
-        check_output(Path(folder) / name, facts.event_shape, facts.modality, length=facts.length)
+        try:
+            check_output(Path(folder) / name, facts.event_shape, facts.modality, length=facts.length)
+        except UsageError as error:
+            raise UsageError(str(error), hint="--format npy, npz or safetensors takes all samples.") from error
     if sys.stdout.isatty() and form not in _LINES:
         raise UsageError(f"a terminal cannot show {form}", hint="Redirect it, or name a file with -o.")
     return name

@@ -67,11 +67,15 @@ def read_condition(path: Path) -> Array:
     suffix = path.suffix.lower()
     if suffix in delimited.SUFFIXES and suffix not in known():
         arrays = guarded(path, lambda: readers.csv(path))
+    elif suffix == ".parquet" and path.is_file():
+        from zoo.render import parquet
+
+        arrays = guarded(path, lambda: parquet.numbers(path))
     else:
         arrays = read_arrays(path)
     condition = arrays["condition"] if "condition" in arrays else _main(path, arrays)
     # a single column is a list of classes
-    is_column = suffix in delimited.SUFFIXES and condition.ndim == 2 and condition.shape[1] == 1
+    is_column = suffix in TABLES and condition.ndim == 2 and condition.shape[1] == 1
     return condition[:, 0] if is_column else condition
 
 
@@ -93,6 +97,23 @@ def table_in(path: Path, dates: Mapping[str, str] | None = None) -> Delimited | 
     from zoo.render import parquet
 
     return parquet.table(path, dates)
+
+
+def lists_in(path: Path) -> dict[str, Array | list[Array]]:
+    """The columns of a .parquet file whose cells are lists of numbers, by name; none of another file.
+
+    Returns:
+        an array ``[rows, ...]``, or an array for each row if their lengths differ.
+
+    Raises:
+        DataError: it cannot be read.
+        MissingDependencyError: pyarrow is needed.
+    """
+    if path.suffix.lower() != ".parquet" or not path.is_file():
+        return {}
+    from zoo.render import parquet
+
+    return parquet.lists(path)
 
 
 def read_labelled(path: Path, labels: Sequence[str]) -> Array | None:

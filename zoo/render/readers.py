@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import zipfile
 from pathlib import Path
 
@@ -61,13 +62,28 @@ def _table(path: Path, modality: Table) -> Arrays:
 
 
 def parts_of(path: Path, columns: dict[str, list[str]]) -> Arrays:
-    """Parts of a condition by their headings: ``condition/<part>``, or ``condition/<part>/<i>`` for each number."""
-    names: dict[str, list[Array]] = {}
+    """Parts of a condition by their headings: ``condition/<part>``, or ``condition/<part>/<i>`` for each number.
+
+    Of a part of several axes ``<i>`` is ``0_1`` for element [0, 1]. Numbers have their places by their headings,
+    whatever the order of the columns.
+    """
+    names: dict[str, dict[str, Array]] = {}
     for name, texts in columns.items():
-        part = PART + name.removeprefix(PART).split("/")[0]
-        names.setdefault(part, []).append(_column(texts, path, name))
-    several = {name for name in names if name not in columns}
-    return {name: np.stack(each, 1) if name in several else each[0] for name, each in names.items()}
+        part, _, place = name.removeprefix(PART).partition("/")
+        names.setdefault(PART + part, {})[place] = _column(texts, path, name)
+    return {name: each[""] if list(each) == [""] else _placed(each) for name, each in names.items()}
+
+
+def _placed(columns: dict[str, Array]) -> Array:
+    """Columns by their places in an array ``[n, ...]``; one after another if that is not what their names say."""
+    if all(re.fullmatch(r"\d+(_\d+)*", place) for place in columns):
+        places = {tuple(map(int, place.split("_"))): column for place, column in columns.items()}
+        if len({len(place) for place in places}) == 1:
+            shape = tuple(max(axis) + 1 for axis in zip(*places, strict=True))
+            if len(places) == len(columns) == math.prod(shape):
+                stacked = np.stack([places[place] for place in np.ndindex(shape)], axis=1)
+                return stacked.reshape(-1, *shape)
+    return np.stack(list(columns.values()), axis=1)
 
 
 def _joined(columns: list[Array]) -> Array:
