@@ -109,6 +109,19 @@ def test_shards_are_the_samples_of_one_call(tmp_path, form):
     assert about(tmp_path / "out" / f"shard-000001.{form}")["first"] == 10
 
 
+def test_the_temperature_is_that_of_one_call(tmp_path):
+    command = ("run", "moons-nsf", "-n", 3, "--seed", 5, "--engine", "local", "--shard-size", 1)
+    said = zoo(*command, "--temperature", 0.3, "-o", tmp_path / "out", "--format", ".NPY")
+    assert "temperature 0.3: tidier and less varied than the model's density" in said
+    assert "3 rows in 3 shards" in said
+    x, _ = shards(tmp_path / "out", (2,))
+    np.testing.assert_array_equal(x, runtime.load("moons-nsf", Device("cpu", 1)).sample(3, seed=5, temperature=0.3))
+    assert "shards of another run: asked" in zoo(*command, "-o", tmp_path / "out", "--format", "npy", code=1)
+    zoo("run", "moons-rectified-flow", "-n", 3, "--engine", "local", "--temperature", 1, "-o", tmp_path / "no", code=2)
+    assert not (tmp_path / "no").exists()
+    assert "1 row in 1 shard in" in zoo("run", "moons-nsf", "-n", 1, "--engine", "local", "-o", tmp_path / "one")
+
+
 def test_rows_of_a_table_and_conditions_are_those_of_one_file(tmp_path):
     pytest.importorskip("pyarrow")
     modality = runtime.load("wine-mlp").modality

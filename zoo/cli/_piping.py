@@ -59,7 +59,7 @@ def named(request: Request, facts: Facts) -> str:
     from zoo.render.formats import known
 
     writing = [suffix.removeprefix(".") for suffix, each in known().items() if each.writer]
-    form = (request.form or _lines_of(facts)).removeprefix(".").lower()
+    form = request.form or _lines_of(facts)
     name = f"stdout.{form}"
     if form not in writing:
         raise UsageError(f"there is no format {form!r} to write", hint=f"There are {', '.join(writing)}.")

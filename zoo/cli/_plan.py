@@ -247,11 +247,7 @@ def plan_of(
     """
     request, state, n = wanted.request, wanted.inputs.state, wanted.n
     seed = _seed(app, wanted)
-    if request.temperature is not None and not model.manifest.sampling.tempers:
-        raise UsageError(
-            f"{model.name} is no flow of normal noise, so its samples have no temperature",
-            hint="A sampler may have one: -O temperature=T, as the sampler unmasking does.",
-        )
+    check_temperature(model, request)
     if request.previews is not None and table is None:
         raise UsageError(f"{model.name} samples in one call and has no previews")
     keywords = {}
@@ -265,6 +261,19 @@ def plan_of(
     else:
         draw = partial(model.sample, n, fused=request.fused, **keywords)
     return Plan(n, wanted.condition, seed, table, draw, 0 if state is None else state.row)
+
+
+def check_temperature(model: BundledModel, request: Request) -> None:
+    """Refuse a temperature of a model that has none.
+
+    Raises:
+        UsageError: with what may have one instead.
+    """
+    if request.temperature is not None and not model.manifest.sampling.tempers:
+        raise UsageError(
+            f"{model.name} is no flow of normal noise, so its samples have no temperature",
+            hint="A sampler may have one: -O temperature=T, as the sampler unmasking does.",
+        )
 
 
 def _stop(model: BundledModel, wanted: Wanted, keywords: Mapping[str, Any], output: Path, **watch: Any) -> None:

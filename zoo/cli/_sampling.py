@@ -21,6 +21,7 @@ from zoo.cli._opening import open_model, warn_of_fallback
 from zoo.cli._piping import to_stdout
 from zoo.cli._plan import Plan, check_sampler, guiding_of, output_of, plan_of, wanted_of
 from zoo.cli._request import Request, file_name, given_condition
+from zoo.cli._text import counted
 
 if TYPE_CHECKING:
     from zoo.conditions import Condition, ConditionLike
@@ -64,7 +65,7 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         guidance = guiding.get("guidance", None if request.compose is None else 1.0)  # a composition has its weights
         table = model.table(request.sampler, request.steps, guidance, strength=strength, **request.options)
     plan = plan_of(app, model, wanted, guiding, table, output)
-    _tell_temperature(app, model, request)
+    tell_temperature(app, model, request)
     _tell_condition(app, request, facts, wanted.inputs.condition)
     warn_of_fallback(app, model.session().fallback)
     previews, preview = (None, None) if request.previews is None else _previews(model, plan)
@@ -92,7 +93,7 @@ def _temperature(model: BundledModel, request: Request) -> float | None:
     return program.temperature if request.temperature is None else request.temperature
 
 
-def _tell_temperature(app: App, model: BundledModel, request: Request) -> None:
+def tell_temperature(app: App, model: BundledModel, request: Request) -> None:
     """Say that samples do not follow the model's density, where they do not."""
     temperature = _temperature(model, request)
     if temperature not in (None, 1):
@@ -180,7 +181,7 @@ def _report(
     from zoo.render.conditional import left_out
 
     rate = f"{drawn.seconds:.2f} s, {plan.n / drawn.seconds:.3g} a second"
-    where, many = "to stdout" if request.to_stdout else output, f"{plan.n} sample{'s' * (plan.n != 1)}"
+    where, many = "to stdout" if request.to_stdout else output, counted(plan.n, "samples")
     app.say(f"wrote {where}: {many} on {drawn.provider} in {rate}")
     if drawn.samples is not None and output.suffix.lower() == ".csv" and (left := left_out(plan.n, extras)):
         app.say(f"rows of text have no place for {', '.join(left)}; .parquet, .npz and .safetensors have")
@@ -276,7 +277,7 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     told["command"] = command_of(app.arguments)
     extras = Extras(condition=written(facts, condition, len(x)), about=told)
     write(noise, output, extras, replace=request.force)
-    app.say(f"wrote {output}: noise of {len(x)} data")
+    app.say(f"wrote {output}: noise of {counted(len(x), 'data')}")
     if app.json:
         app.emit({**told, "encode": str(request.encode), "output": str(output)})
 

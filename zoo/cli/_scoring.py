@@ -17,7 +17,7 @@ from zoo.cli._app import App
 from zoo.cli._conditions import condition_beside
 from zoo.cli._opening import open_model, warn_of_fallback
 from zoo.cli._request import SAMPLING_ONLY, Request, flag, given_condition
-from zoo.cli._text import echo
+from zoo.cli._text import counted, echo
 from zoo.conditions import ConditionLike
 from zoo.density import is_likelihood
 from zoo.errors import DataError, UsageError
@@ -163,7 +163,7 @@ def _report(app: App, model: BundledModel, facts: Facts, request: Request, plan:
     error = f" ± {float(density.std(ddof=1)) / math.sqrt(n):.2g}" if n > 1 and np.isfinite(density).all() else ""
     app.say(
         f"{'' if request.output is None else f'wrote {request.output}: '}mean {scored.mean:.6g}{error} nats"
-        f"{'' if bits is None else f', {bits:.4f} bits/dim'}{bound}; {n} data on {scored.provider} "
+        f"{'' if bits is None else f', {bits:.4f} bits/dim'}{bound}; {counted(n, 'data')} on {scored.provider} "
         f"in {scored.seconds:.2f} s, {n / scored.seconds:.3g} a second"
     )
     if app.json:

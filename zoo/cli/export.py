@@ -16,6 +16,7 @@ from zoo.cli._conditions import needed_options
 from zoo.cli._export_all import export_all, verified
 from zoo.cli._options import importing_option, key_values
 from zoo.cli._pulled import local
+from zoo.cli._text import counted
 from zoo.errors import UsageError
 from zoo.files import check_free
 from zoo.models import building
@@ -350,12 +351,12 @@ def _tell(app: App, plan: _Plan) -> None:
     result: dict[str, Any] = {"model": plan.source.name, "folder": str(folder), "size": size, "files": files}
     # a target may have replaced the bundle's folder
     manifest = read_manifest(folder) if is_bundle(folder) and not exporter.packs else None
-    said = f"wrote {folder}: {len(files)} files, {size / 1e6:.1f} MB"
+    said = f"wrote {folder}: {counted(len(files), 'files')}, {size / 1e6:.1f} MB"
     if manifest is not None:
         proof = dict(manifest.proof)
         result |= {"proof": proof, "manifest": str(folder / MANIFEST), "precision": manifest.precision}
         if largest := proof.get("largest_differences"):
-            said += f"; equals PyTorch within {max(largest.values()):.1e} in {proof['cases']} cases"
+            said += f"; equals PyTorch within {max(largest.values()):.1e} in {counted(proof['cases'], 'cases')}"
     app.say(said)
     if manifest is not None and (precision := manifest.precision) is not None:
         loss = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in precision["loss"].items())
