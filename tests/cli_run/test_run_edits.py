@@ -19,7 +19,11 @@ def done(result):
 
 def test_stop_and_resume_is_the_uninterrupted_run(zoo, diffusion, tmp_path):
     done(zoo("run", diffusion, "-n", 5, "--seed", 3, "--sampler", "ddpm", "-o", "whole.npy"))
-    done(zoo("run", diffusion, "-n", 5, "--seed", 3, "--sampler", "ddpm", "--stop-after", 7, "-o", "s.safetensors"))
+    stopping = ["--sampler", "ddpm", "--stop-after", 7, "-o", "s.safetensors"]
+    said = done(zoo("run", diffusion, "-n", 5, "--seed", 3, *stopping)).stderr
+    assert "wrote s.safetensors: the state of 5 samples after 7 of 20 steps, for --resume; on cpu in" in said
+    said = done(zoo("run", diffusion, "--resume", "s.safetensors", "--stop-after", 30, "-o", "e.safetensors")).stderr
+    assert "the state of 5 samples after 20 of 20 steps" in said
     done(zoo("run", diffusion, "--resume", "s.safetensors", "--batch-size", 2, "-o", "x.npy"))
     np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), np.load(tmp_path / "whole.npy"))
 

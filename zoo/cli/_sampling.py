@@ -182,7 +182,14 @@ def _report(
 
     rate = f"{drawn.seconds:.2f} s, {plan.n / drawn.seconds:.3g} a second"
     where, many = "to stdout" if request.to_stdout else output, counted(plan.n, "samples")
-    app.say(f"wrote {where}: {many} on {drawn.provider} in {rate}")
+    if drawn.samples is None and plan.table is not None and request.stop_after is not None:
+        taken = min(plan.first + request.stop_after, len(plan.table))
+        app.say(
+            f"wrote {where}: the state of {many} after {taken} of {counted(len(plan.table), 'steps')}, for --resume; "
+            f"on {drawn.provider} in {drawn.seconds:.2f} s"
+        )
+    else:
+        app.say(f"wrote {where}: {many} on {drawn.provider} in {rate}")
     if drawn.samples is not None and output.suffix.lower() == ".csv" and (left := left_out(plan.n, extras)):
         app.say(f"rows of text have no place for {', '.join(left)}; .parquet, .npz and .safetensors have")
     if app.json:
