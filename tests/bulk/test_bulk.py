@@ -199,6 +199,7 @@ def test_shards_of_another_run_are_neither_mixed_nor_lost(tmp_path, changed, tol
     [
         (["-n", 5, "--engine", "local"], "--engine writes shards into a folder"),
         (["--engine", "local", "-o", "x"], "as many samples as -n says"),
+        (["-n", 5, "--engine", "local", "-o", "x.csv"], "-o x --format csv writes shards of that format"),
         (["-n", 5, "--workers", 2], "--workers is for --engine"),
         (["-n", 5, "--engine", "local", "-o", "x", "--previews", "p.npy"], "takes no --previews"),
         (["-n", 5, "--engine", "abacus", "-o", "x"], "no engine named 'abacus'"),

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo.cli._conditions import composition_from, condition_from, rows_of, served
+from zoo.cli._conditions import composition_from, condition_from, condition_of_file, rows_of, served
 from zoo.conditions import Condition, Part
 from zoo.errors import ConditionError, DataError
+from zoo.modality import Column, Table
 from zoo.render import Extras, write
 from zoo.render.conditional import left_out
+from zoo.render.read import read_samples
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
 PROMPT = Part("prompt", "tokens", ("length",), alphabet="_abc", padding=0)
@@ -114,6 +116,7 @@ KINDS = {
     "image": (Part("p", "image", (3, 6, 6)), np.arange(324.0).reshape(3, 3, 6, 6)),
     "audio": (Part("p", "audio", (1, 20)), np.linspace(-1, 1, 60).reshape(3, 1, 20)),
 }
+KINDS["number"] = (Part("p", "numbers", (1,)), np.array([[1.5], [2], [3]]))
 OTHER = Part("other", "numbers", (1,), null=0.0, required=False)
 
 
@@ -144,6 +147,24 @@ def test_the_condition_of_samples_is_read_from_every_file_that_has_it(kind, rest
             np.testing.assert_allclose(read[name], array, rtol=1e-6, err_msg=f"{name} of {each}")
 
 
+@pytest.mark.parametrize("suffix", ["npz", "safetensors", "parquet", "csv"])
+@pytest.mark.parametrize("size", [1, 2, 11])
+def test_a_vector_is_read_from_every_file_that_has_it(size, suffix):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    condition, values = Condition.vector(size), np.arange(3.0 * size).reshape(3, size)
+    path = Path(f"x.{suffix}")
+    for x, modality in ((np.zeros((3, 2)), None), (np.zeros((3, 1)), Table((Column("y", (), 0.5),)))):
+        write(x, path, Extras(values, modality=modality), replace=True)
+        read, stored = read_samples(path, x.shape[1:], modality)
+        np.testing.assert_array_equal(read, x)
+        np.testing.assert_array_equal(condition_of_file(condition, stored, 3, path), values)
+        np.testing.assert_array_equal(condition.array(condition_from(condition, [str(path)]), 3), values)
+    if size == 1:  # one column by any name
+        Path("y.csv").write_text("temperature\n1\n2.5\n")
+        assert condition.array(condition_from(condition, ["y.csv"]), 2).tolist() == [[1], [2.5]]
+
+
 def test_columns_of_lists_that_others_wrote_are_parts():
     arrow = pytest.importorskip("pyarrow")
     import pyarrow.parquet as parquet
@@ -162,6 +183,19 @@ def test_columns_of_lists_that_others_wrote_are_parts():
         assert np.asarray(value if described.plain else value["place"]).tolist() == [[1, 2], [3, 4]]
     with pytest.raises(DataError, match="column p: its cells are not numbers"):
         condition_from(ONE["vector"], ["x.parquet"])
+
+
+def test_digits_are_a_text_where_they_are_symbols():
+    Path("x.csv").write_text("p,other\n12,1\n3,2\n")
+    for part, tokens in (
+        (Part("p", "tokens", ("length",), alphabet="_321", padding=0), [[3, 2], [1, 0]]),
+        (Part("p", "tokens", ("length",), size=3, labels=("", "12", "3"), padding=0), [[1], [2]]),
+        (Part("p", "tokens", ("length",), alphabet="_0123456789abc"[:13], padding=0), [[2, 3], [4, 0]]),
+    ):
+        condition = Condition((part, OTHER))
+        read = condition.arrays(condition_from(condition, ["x.csv"]), 2)
+        assert read["p"].tolist() == tokens
+        assert condition.arrays({"p": ["12", "3"]}, 2)["p"].tolist() == tokens
 
 
 def test_numbers_have_their_places_by_their_headings():

@@ -326,6 +326,14 @@ def test_without_huggingface_hub(zoo, monkeypatch):
 
 
 @pytest.mark.sample("hf:lab/flow@../../x", "hf:../x")
+def test_what_is_installed_need_not_be_pulled(zoo):
+    done = zoo("pull", "moons-nsf")
+    assert (done.exit_code, done.stderr) == (
+        2,
+        "Error: moons-nsf is installed here, and need not be pulled\nTry `zoo run moons-nsf`.\n",
+    )
+
+
 @pytest.mark.parametrize(
     "address",
     ["hf:flow", "hf:lab/flow/more", "hf:../x", "hf:lab/..", "hf:lab/flow@", "hf:lab/flow@../../x", "hf://lab/flow"],

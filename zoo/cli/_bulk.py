@@ -55,8 +55,21 @@ def check(request: Request) -> None:
             raise UsageError(f"--engine draws or scores in bulk, and takes no {flag(name)}")
     if request.output is None or request.to_stdout:
         raise UsageError("--engine writes shards into a folder", hint="Name it: -o DIR.")
+    if _is_file_name(request.output):
+        form = request.output.suffix.removeprefix(".").lower()
+        raise UsageError(
+            f"--engine writes shards into a folder, and {request.output} is the name of a file",
+            hint=f"-o {request.output.with_suffix('')} --format {form} writes shards of that format.",
+        )
     if request.n is None and request.log_prob is None:
         raise UsageError("--engine draws as many samples as -n says")
+
+
+def _is_file_name(path: Path) -> bool:
+    """Whether a path is called as files of a format are."""
+    from zoo.render.formats import known
+
+    return path.suffix.lower() in known()
 
 
 def sample(app: App, source: Source, facts: Facts, request: Request, stack: ExitStack) -> None:

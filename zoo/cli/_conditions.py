@@ -273,14 +273,20 @@ def _of_rows(
     numeric = _stored_names(condition) - texts.keys()
     others = {PART + name: column for name, column in pointed.items() if _part_of(name) in numeric}
     numbers = {name.removeprefix(PART): array for name, array in parts_of(path, others).items()}
+    numbers = {name: _in_rows(parts[name], array) if name in parts else array for name, array in numbers.items()}
     whole = {_part_of(name): array for name, array in lists.items() if _part_of(name) in numeric}
     return {**texts, **condition.restored({**numbers, **whole})}
 
 
 def _is_text(part: Part, cells: Sequence[str]) -> bool:
-    """Whether a column has texts or classes of a part, and not numbers that stand for tokens in files of genzoo's."""
-    numbers = all(cell.strip().lstrip("-").isdecimal() for cell in cells)
-    return part.modality == "classes" or (part.takes_texts and not numbers)
+    """Whether a column has texts or classes of a part, and not numbers that stand for tokens.
+
+    Digits are a text where the part has them as symbols, as they are on the command line.
+    """
+    if part.modality == "classes" or not part.takes_texts:
+        return part.modality == "classes"
+    ids = all(cell.strip().lstrip("-").isdecimal() for cell in cells)
+    return not ids or set("".join(cells)) <= set(part.alphabet or "") or set(cells) <= set(part.labels)
 
 
 def negative_from(condition: Condition, texts: Sequence[str]) -> ConditionLike:
@@ -385,7 +391,7 @@ def _value(condition: Condition, part: Part, text: str, option: str) -> ArrayLik
     path = Path(text)
     if path.is_file():
         # a file of several parts, or of samples and their condition, has it by its name
-        named = not condition.plain and path.suffix.lower() in (*_OF_PARTS, *TABLES)
+        named = not condition.plain and (path.suffix.lower() in _OF_PARTS or table_in(path) is not None)
         found = _named_in(condition, path).get(part.name) if named else None
         return _read(part, path) if found is None else found
     if part.takes_texts:
@@ -424,8 +430,14 @@ def _read(part: Part, path: Path) -> ArrayLike:
         value: ArrayLike = _json(path)
         return value
     values = read_condition(path)
-    named = part.modality == "classes" and part.labels and path.suffix.lower() in TABLES
-    return _as_texts(values) if named else values
+    if path.suffix.lower() not in TABLES:
+        return values
+    return _as_texts(values) if part.modality == "classes" and part.labels else _in_rows(part, values)
+
+
+def _in_rows(part: Part, values: Any) -> Any:
+    """The cells of one column as rows, for a part of one number."""
+    return values[:, None] if part.shape == (1,) and isinstance(values, np.ndarray) and values.ndim == 1 else values
 
 
 def _lines(path: Path) -> list[str]:

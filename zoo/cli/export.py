@@ -231,6 +231,10 @@ _NOT_WITH_ALL = {
 }
 
 
+#: what a folder is not called
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".xz", ".7z")
+
+
 def _check_all(request: Request) -> None:
     """Refuse options that select a part of everything."""
     if refused := [flag for name, flag in _NOT_WITH_ALL.items() if getattr(request, name)]:
@@ -249,6 +253,11 @@ def _plan(app: App, request: Request, model: str, output: Path) -> _Plan:
         raise UsageError("--sampler, --steps, --guidance and -O apply only with --fused")
     exporter = app.registry.exporter(request.target)
     check_free(output, replace=request.force)
+    if output.suffix.lower() in _ARCHIVES:
+        raise UsageError(
+            f"an export is a folder, and {output} is the name of an archive",
+            hint=f"Write it to {output.with_suffix('')}, and pack that: every command takes a bundle in a .zip.",
+        )
     if request.packing and not exporter.packs:
         raise UsageError(f"the target {request.target} does not pack a bundle and takes no -T")
     source = made_by_code(app, model, request.weights, request.importing)

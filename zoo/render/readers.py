@@ -56,7 +56,7 @@ def _table(path: Path, modality: Table) -> Arrays:
     own = {column.name for column in modality.columns}
     conditional = {name: cells for name, cells in columns.items() if is_conditional(name) and name not in own}
     parts = {name: cells for name, cells in conditional.items() if name.startswith(PART)}
-    conditions = [_column(cells, path, name) for name, cells in conditional.items() if name not in parts]
+    conditions = {name: _column(cells, path, name) for name, cells in conditional.items() if name not in parts}
     arrays: Arrays = {"samples": tables.numbers(columns, modality, str(path)), **parts_of(path, parts)}
     return arrays if not conditions else {**arrays, "condition": _joined(conditions)}
 
@@ -86,8 +86,11 @@ def _placed(columns: dict[str, Array]) -> Array:
     return np.stack(list(columns.values()), axis=1)
 
 
-def _joined(columns: list[Array]) -> Array:
-    return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+def _joined(columns: dict[str, Array]) -> Array:
+    """Classes ``[n]`` of the column ``condition``; vectors ``[n, d]`` of condition0, ..., of which there may be one."""
+    if list(columns) == ["condition"]:
+        return columns["condition"]
+    return np.stack(list(columns.values()), axis=1)
 
 
 def csv(path: Path, event_shape: Shape = None, modality: Modality | None = None) -> Arrays:
@@ -97,13 +100,13 @@ def csv(path: Path, event_shape: Shape = None, modality: Modality | None = None)
     file = delimited.read(path, verbatim=isinstance(modality, Text))
     if isinstance(modality, Text) and event_shape is not None and "text" in file.header:
         return _texts(path, file, event_shape, modality)
-    columns: dict[bool, list[Array]] = {False: [], True: []}
+    columns: dict[bool, dict[str, Array]] = {False: {}, True: {}}
     cells = file.columns(file.header)
     parts = {name: column for name, column in cells.items() if name.startswith(PART)}
     for name in file.header:
         if name not in parts:
-            columns[is_conditional(name)].append(_column(cells[name], path, name))
-    arrays = {"samples": np.stack(columns[False], axis=1)} if columns[False] else {}
+            columns[is_conditional(name)][name] = _column(cells[name], path, name)
+    arrays = {"samples": np.stack(list(columns[False].values()), axis=1)} if columns[False] else {}
     if columns[True]:
         arrays["condition"] = _joined(columns[True])
     arrays |= parts_of(path, parts)
@@ -120,7 +123,7 @@ def _texts(path: Path, file: Delimited, event_shape: tuple[int, ...], modality: 
     columns = file.columns()
     arrays: Arrays = {"samples": text.numbers(columns["text"], modality, event_shape[0], str(path))}
     names = [name for name in file.header if is_conditional(name)]
-    if plain := [_column(columns[name], path, name) for name in names if not name.startswith(PART)]:
+    if plain := {name: _column(columns[name], path, name) for name in names if not name.startswith(PART)}:
         arrays["condition"] = _joined(plain)
     return arrays | parts_of(path, {name: columns[name] for name in names if name.startswith(PART)})
 
