@@ -325,7 +325,6 @@ def test_without_huggingface_hub(zoo, monkeypatch):
     ]
 
 
-@pytest.mark.sample("hf:lab/flow@../../x", "hf:../x")
 def test_what_is_installed_need_not_be_pulled(zoo):
     done = zoo("pull", "moons-nsf")
     assert (done.exit_code, done.stderr) == (
@@ -334,6 +333,7 @@ def test_what_is_installed_need_not_be_pulled(zoo):
     )
 
 
+@pytest.mark.sample("hf:lab/flow@../../x", "hf:../x")
 @pytest.mark.parametrize(
     "address",
     ["hf:flow", "hf:lab/flow/more", "hf:../x", "hf:lab/..", "hf:lab/flow@", "hf:lab/flow@../../x", "hf://lab/flow"],

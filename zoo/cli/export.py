@@ -254,9 +254,12 @@ def _plan(app: App, request: Request, model: str, output: Path) -> _Plan:
     exporter = app.registry.exporter(request.target)
     check_free(output, replace=request.force)
     if output.suffix.lower() in _ARCHIVES:
+        folder = output
+        while folder.suffix.lower() in _ARCHIVES:
+            folder = folder.with_suffix("")
         raise UsageError(
             f"an export is a folder, and {output} is the name of an archive",
-            hint=f"Write it to {output.with_suffix('')}, and pack that: every command takes a bundle in a .zip.",
+            hint=f"Write it to {folder}, and pack that: every command takes a bundle in a .zip.",
         )
     if request.packing and not exporter.packs:
         raise UsageError(f"the target {request.target} does not pack a bundle and takes no -T")
