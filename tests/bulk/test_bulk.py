@@ -153,6 +153,10 @@ def test_scores_are_those_of_one_call(tmp_path):
     np.testing.assert_allclose(values, np.load(tmp_path / "one.npy"), rtol=1e-5)
     stated = json.loads((tmp_path / "out" / MANIFEST_FILE).read_text())
     assert stated["data"]["sha256"] == sha256(tmp_path / "x.parquet")
+    given = [str(each) for each in ("run", "wine-mlp", "--log-prob", "-", *bulk[4:], "-o", tmp_path / "piped")]
+    for kept in ("", "9 of which were there"):  # data from stdin are the same data each time
+        done = CliRunner().invoke(_group.cli, given, input=(tmp_path / "x.parquet").read_bytes())
+        assert (done.exit_code, kept in done.stderr) == (0, True), done.stderr
     zoo(*bulk, "-O", "errors=true", "-o", tmp_path / "errors")
     names = parquet.read_schema(tmp_path / "errors" / files[0].name).names
     assert set(names) == {"log_prob", "numerical_error", "standard_error", "error"}

@@ -17,6 +17,7 @@ from zoo.cli import _scoring as scoring
 from zoo.cli._again import command_of
 from zoo.cli._app import App
 from zoo.cli._opening import open_model
+from zoo.cli._piping import shown
 from zoo.cli._plan import check_sampler, check_temperature, guiding_of, of_samples, wanted_of
 from zoo.cli._request import Request, flag
 from zoo.cli._sampling import shown_range, tell_temperature, worded, written
@@ -142,7 +143,7 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
     origin = {
         **_origin(model, facts, request, seed, n, suffix, "log-densities"),
         "density": model.manifest.density,
-        "data": {"path": str(request.log_prob), "sha256": sha256(request.log_prob)},
+        "data": {"path": shown(request.log_prob), "sha256": sha256(request.log_prob)},
         "asked": {"steps": request.steps, "errors": errors, **options},
         "condition": _digest(condition),
     }

@@ -18,7 +18,7 @@ from zoo.cli._again import command_of
 from zoo.cli._app import App
 from zoo.cli._conditions import condition_beside
 from zoo.cli._opening import open_model, warn_of_fallback
-from zoo.cli._piping import to_stdout
+from zoo.cli._piping import shown, to_stdout
 from zoo.cli._plan import Plan, check_sampler, guiding_of, output_of, plan_of, wanted_of
 from zoo.cli._request import Request, file_name, given_condition
 from zoo.cli._text import counted
@@ -110,9 +110,9 @@ def _tell_condition(app: App, request: Request, facts: Facts, stored: ConditionL
     if path is None or facts.condition is None or request.classes or request.condition or request.compose:
         return
     if stored is not None:
-        app.say(f"conditions are those of {path}")
+        app.say(f"conditions are those of {shown(path)}")
     elif facts.condition.kind == "classes":
-        app.say(f"{path} states no classes, so each comes in turn; --class says which")
+        app.say(f"{shown(path)} states no classes, so each comes in turn; --class says which")
 
 
 def _previews(model: BundledModel, plan: Plan) -> tuple[Array, Preview]:
@@ -228,7 +228,7 @@ def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn
         edits["condition"] = "the example that comes with the model"
     elif request.condition and facts.condition is not None and not facts.condition.plain:
         edits["condition"] = list(request.condition)
-    return told | {name: str(value) if isinstance(value, Path) else value for name, value in edits.items()}
+    return told | {name: shown(value) if isinstance(value, Path) else value for name, value in edits.items()}
 
 
 def _guidance(program: Program | None, request: Request, plan: Plan) -> float | None:
@@ -286,7 +286,7 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     write(noise, output, extras, replace=request.force)
     app.say(f"wrote {output}: noise of {counted(len(x), 'data')}")
     if app.json:
-        app.emit({**told, "encode": str(request.encode), "output": str(output)})
+        app.emit({**told, "encode": shown(request.encode), "output": str(output)})
 
 
 #: how many different conditions a density is mixed over

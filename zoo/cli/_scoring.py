@@ -16,6 +16,7 @@ from zoo.cli._again import command_of
 from zoo.cli._app import App
 from zoo.cli._conditions import condition_beside
 from zoo.cli._opening import open_model, warn_of_fallback
+from zoo.cli._piping import shown
 from zoo.cli._request import SAMPLING_ONLY, Request, flag, given_condition
 from zoo.cli._text import counted, echo
 from zoo.conditions import ConditionLike
@@ -92,7 +93,7 @@ def read(app: App, facts: Facts, request: Request) -> tuple[Array, ConditionLike
     condition = condition_beside(facts, request.log_prob, stored, n)
     if condition is None:
         return x, None
-    app.say(f"conditions are those of {request.log_prob}")
+    app.say(f"conditions are those of {shown(request.log_prob)}")
     return x, condition
 
 
