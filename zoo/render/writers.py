@@ -136,15 +136,16 @@ def csv(samples: Array, extras: Extras) -> bytes:
 
 
 def _add(columns: list[str], rows: list[list[str]], name: str, cells: conditional.Cells) -> None:
-    """Columns of a condition: its words, or its numbers if it has few for each sample."""
+    """Columns of a condition: its words, or its numbers if :func:`conditional.in_row` says so."""
     if isinstance(cells, list):
         columns.append(name)
         for row, cell in zip(rows, cells, strict=True):
             row.append("" if cell is None else cell if isinstance(cell, str) else _shortest(cell))
-    elif cells.ndim <= 2:
-        columns += [name] if cells.ndim == 1 else [f"{name}/{i}" for i in range(cells.shape[1])]
-        for row, value in zip(rows, cells, strict=True):
-            row += [_shortest(v) for v in np.atleast_1d(value)]
+    elif conditional.in_row(cells):
+        places = ["_".join(map(str, index)) for index in np.ndindex(cells.shape[1:])]
+        columns += [name] if cells.ndim == 1 else [f"{name}/{place}" for place in places]
+        for row, value in zip(rows, cells.reshape(len(cells), len(places)), strict=True):
+            row += [_shortest(v) for v in value]
 
 
 def txt(samples: Array, extras: Extras) -> bytes:
