@@ -146,7 +146,7 @@ def limits(monkeypatch, draw, samples, density=None):
     from zoo.render import points
 
     kept = []
-    monkeypatch.setattr(points, "_save", lambda figure: kept.append(figure) or b"")
+    monkeypatch.setattr(points, "saved", lambda figure: kept.append(figure) or b"")
     draw(samples, density, None)
     (axes,) = kept[0].axes
     return axes.get_xlim(), axes.get_ylim(), axes.get_title(loc="right")

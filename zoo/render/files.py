@@ -187,13 +187,15 @@ def check_writable(path: Path, *, replace: bool) -> None:
 
 
 def picture_of(event_shape: tuple[int, ...], modality: Modality | None = None) -> str | None:
-    """The type of picture for such events, or None: ``"images"``, ``"scatter"``, ``"histogram"``, or ``"own"`` for a
-    modality that draws itself, such as recordings."""
+    """The type of picture for such events, or None: ``"images"``, ``"sequences"``, ``"scatter"``, ``"histogram"``, or
+    ``"own"`` for a modality that draws itself, such as recordings."""
     described = modalities.kind_of(modality)
     if described is not None and described.draw:
         return "own"
     if len(event_shape) == 3 and event_shape[0] in (1, 3):
         return "images"
+    if len(event_shape) == 2:
+        return "sequences"
     if event_shape == (2,):
         return "scatter"
     return "histogram" if event_shape in ((), (1,)) else None
