@@ -161,7 +161,20 @@ def test_vectors_are_asked_for_by_name(visit, bundle):
     model = BundledModel(bundle("plane-fixed"), "cpu")
     browser = visit("plane-fixed", "#n=4&seed=1&vector=1,-2,0.5")
     drawn(browser, model, seed=1, condition=[1.0, -2.0, 0.5])
-    assert text(browser, "vector-label") == "east, north, spare"
+    labels = "Array.from(document.querySelectorAll('#vector-field label'), (label) => label.textContent)"
+    assert browser.evaluate(labels) == ["east", "north", "spare"]
+    fields = "Array.from(document.querySelectorAll('#vector-field input[type=number]'), (field) => field.value)"
+    assert browser.evaluate(fields) == ["1", "-2", "0.5"]
+    # typed, they are the condition of the next draw
+    browser.evaluate("""(() => {
+        const field = document.querySelector("#vector-field input[type=number]");
+        field.value = 3;
+        field.dispatchEvent(new Event("input"));
+        genzoo.last = null;
+        document.getElementById("go").click();
+    })()""")
+    browser.wait(DONE, SECONDS)
+    drawn(browser, model, seed=1, condition=[3.0, -2.0, 0.5])
 
 
 def test_a_vector_is_at_first_one_that_the_model_knows(visit, bundle):
