@@ -139,7 +139,7 @@ def test_success_is_measured_beside_the_demonstrator():
 
 
 def test_plans_are_described_as_paths_through_the_picture():
-    """What the data set says of its samples leads where the demonstrator went, and shows the agent as its picture does."""
+    """What is said of samples leads where the demonstrator went, and shows the agent as the picture does."""
     data = maze.maze(train=20, validation=1, test=1, chunks=4)
     assert data.modality == maze.PLAN
     few = mazes(20)
@@ -152,8 +152,7 @@ def test_plans_are_described_as_paths_through_the_picture():
     left, right, bottom, top = maze.PLAN.extent
     centres = (np.arange(maze.SIDE) + 0.5) / maze.SIDE
     across, down = left + (right - left) * centres, top + (bottom - top) * centres
-    squared = (across[None, None] - few.starts[:, 0, None, None]) ** 2 + (
-        down[None, :, None] - few.starts[:, 1, None, None]
-    ) ** 2
+    x, y = few.starts.T[:, :, None, None]
+    squared = (across[None, None] - x) ** 2 + (down[None, :, None] - y) ** 2
     spots = np.rint(255 * np.exp(-squared / (2 * maze.PLAN.heatmap.sigma**2)))
     np.testing.assert_array_equal(maze.pictures(few, few.starts)[:, maze.PLAN.heatmap.channel], spots)

@@ -121,7 +121,8 @@ def test_sequences_are_written_as_pictures_by_default(tmp_path):
     assert default_suffix((16, 2)) == default_suffix((16, 2), PLAN) == ".png"
     check_output(tmp_path / "x.png", (16, 2), PLAN)
     write(RNG.normal(size=(2, 16, 2)), tmp_path / "x.png", Extras(modality=PLAN, about={"seed": 1}))
-    assert Image.open(tmp_path / "x.png").size[0] > 300
+    with Image.open(tmp_path / "x.png") as picture:
+        assert picture.size[0] > 300
 
 
 # -- what a path is ---------------------------------------------------------------------------------------------------
