@@ -1,4 +1,4 @@
-"""The meaning of a sample's numbers where its shape does not tell: a recording, a text, a row of a table. No torch.
+"""The meaning of a sample's numbers where its shape does not tell: a recording, a text, a row, a path. No torch.
 
 A data set declares its modality, a card and a manifest store it, and readers and writers of files of samples follow it.
 Images, points and plain numbers need none. Plugins bring others by the hook ``zoo_modalities``; where such a plugin is
