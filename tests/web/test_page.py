@@ -1,5 +1,7 @@
 """The page in headless Chromium, from a static server on this machine: what a visitor sees is what Python gives."""
 
+import csv
+import io
 import shutil
 
 import numpy as np
@@ -152,6 +154,8 @@ def test_sounds_can_be_played(visit, bundle):
     drawn(browser, model, seed=1, condition="low")
     browser.wait("Array.from(document.querySelectorAll('audio')).every((a) => a.duration > 0)", SECONDS)
     assert browser.evaluate("Array.from(document.querySelectorAll('audio'), (a) => a.duration)") == [0.05, 0.05]
+    titles = browser.evaluate("Array.from(document.querySelectorAll('#view figcaption'), (each) => each.textContent)")
+    assert titles == [f"Sound {i}, class low · 0.05 s at 8 kHz" for i in (1, 2)]
     played = """(async () => { const a = document.querySelector("audio"); a.muted = true; await a.play();
         await new Promise((resolve) => a.addEventListener("ended", resolve)); return a.currentTime; })()"""
     assert browser.evaluate(played, gesture=True) == pytest.approx(0.05)
@@ -213,6 +217,9 @@ def test_other_numbers_are_written_down(visit, bundle):
     assert head == ["", "x0", "x1", "x2", "x3", "x4", "x5"]
     assert [row[0] for row in rows] == ["1", "2", "3"]
     np.testing.assert_allclose([[float(text) for text in row[1:]] for row in rows], expected, rtol=1e-3, atol=1e-4)
+    saved = list(csv.reader(io.StringIO(browser.evaluate("genzoo.view.written().content"))))
+    assert saved[0] == head[1:]
+    np.testing.assert_array_equal(np.array(saved[1:], float), page.drawn(browser).astype(float))
 
 
 def test_texts_are_read(visit, bundle):
@@ -220,6 +227,9 @@ def test_texts_are_read(visit, bundle):
     browser = visit("names-masked", "#n=5&seed=2")
     expected = texts(drawn(browser, model, seed=2), model.modality)
     assert browser.evaluate("Array.from(document.querySelectorAll('#view li'), (li) => li.textContent)") == expected
+    assert text(browser, "save-written") == "Save texts"
+    written = browser.evaluate("genzoo.view.written()")
+    assert (written["suffix"], written["content"].splitlines()) == ("txt", expected)
     assert browser.console == []
 
 
@@ -234,6 +244,8 @@ def test_rows_of_a_table_are_written_as_in_its_file(visit, bundle):
     differing = [(a, b) for a, b in pairs if a != b]
     # a number on the edge of its last decimal may be rounded to either side
     assert len(differing) <= 1
+    saved = list(csv.reader(io.StringIO(browser.evaluate("genzoo.view.written().content"))))
+    assert saved == [names, *(row[1:] for row in shown)]
 
 
 def test_colours_are_those_of_python(visit):

@@ -75,6 +75,8 @@ async function run() {
     state.last = { ...result, ...options };
     show("saving", true);
     show("save-picture", Boolean(state.view.picture));
+    show("save-written", Boolean(state.view.written));
+    if (state.view.written) $("save-written").textContent = `Save ${state.view.written().what}`;
   } catch (error) {
     $("status").textContent = error.name === "AbortError" ? "Stopped." : "";
     if (error.name !== "AbortError") fail(error);
@@ -183,6 +185,10 @@ $("dice").addEventListener("click", () => {
 });
 for (const name of SLIDERS) $(name).addEventListener("input", tellSliders);
 $("save-picture").addEventListener("click", () => state.view.picture().toBlob((blob) => save(`${state.manifest.model.name}.png`, blob)));
+$("save-written").addEventListener("click", () => {
+  const { suffix, content } = state.view.written();
+  save(`${state.manifest.model.name}.${suffix}`, new Blob([content], { type: "text/plain" }));
+});
 $("save-numbers").addEventListener("click", () => {
   const { data, shape, seed } = state.last;
   save(`${state.manifest.model.name}.json`, new Blob([JSON.stringify({ shape, seed, data: Array.from(data) })], { type: "application/json" }));

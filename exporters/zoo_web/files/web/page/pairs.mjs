@@ -114,5 +114,7 @@ export class Pairs {
     }
   }
 
+  written() { return this.numbers.written(); }
+
   picture() { return this.canvas; }
 }
