@@ -41,10 +41,16 @@ export class Numbers {
   written() {
     const cell = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text), rows = [this.heads("_")];
     for (let i = 0; i < this.data.length; i += this.size) {
-      rows.push(Array.from(this.data.subarray(i, i + this.size), (v, j) => (this.columns?.[j].grain ? cellOf(this.columns[j], v) : String(v))));
+      rows.push(Array.from(this.data.subarray(i, i + this.size), (v, j) => (this.columns?.[j].grain ? cellOf(this.columns[j], v) : shortest(v))));
     }
     return { what: "table", suffix: "csv", content: rows.map((row) => `${row.map(cell).join(",")}\n`).join("") };
   }
+}
+
+/** The shortest decimal that is read as the same float32. */
+function shortest(value) {
+  const text = [6, 7, 8, 9].map((digits) => Number(value.toPrecision(digits))).find((each) => Math.fround(each) === value);
+  return String(text ?? value);
 }
 
 /** Where number i of an event lies: [3] of a vector, [1, 1] of a sequence of pairs. */
