@@ -29,7 +29,9 @@ export class Numbers {
       table.append(row(this.captions ? `${i + 1} · ${this.captions[i]}` : i + 1, [...values, ...more], "td"));
     }
     const scroll = element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Numbers of the samples" }, table);
-    this.view.replaceChildren(scroll);
+    const n = data.length / this.size, all = n > ROWS ? `the first ${ROWS} of ${n} rows` : `${n} row${n === 1 ? "" : "s"}`;
+    const told = `${all}, ${this.size > COLUMNS ? `${COLUMNS} of ` : ""}${this.size} column${this.size === 1 ? "" : "s"}`;
+    this.view.replaceChildren(scroll, element("p", { className: "quiet", textContent: told }));
   }
 
   /** The names of the numbers of a sample. */
