@@ -126,7 +126,7 @@ def gallery(cards: list[ModelCard]) -> str:
     """The pictures of models that have one, each a link to what is said of its model, side by side."""
     pictures = [(card.name, f"{PICTURES}/{card.name}.png") for card in cards]
     pictures = [(name, path) for name, path in pictures if (ROOT / "docs" / path).exists()]
-    cells = [f"[![{name}]({path})](#{name})" for name, path in pictures]
+    cells = [f"[![{name}]({path})<br>{name}](#{name})" for name, path in pictures]
     rows = [cells[i : i + ACROSS] for i in range(0, len(cells), ACROSS)]
     rows[-1] += [""] * (ACROSS - len(rows[-1]))
     lines = ["| " * ACROSS + "|", "| --- " * ACROSS + "|", *(f"| {' | '.join(row)} |" for row in rows)]
