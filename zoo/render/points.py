@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,13 +24,16 @@ _FEW = 500  # samples that may not show how far a density reaches
 _LINE = "#d1495b"
 
 
-def draw_scatter(samples: Array, density: Density | None = None, seconds: float | None = None) -> bytes:
+def draw_scatter(
+    samples: Array, density: Density | None = None, seconds: float | None = None, names: Sequence[str] = ()
+) -> bytes:
     """A PNG of points ``[n, 2]`` at equal aspect, over the density if there is one.
 
     Args:
         samples: ``[n, 2]``.
         density: log-density of points ``[m, 2]``.
         seconds: time limit for it, which determines its resolution; None for the finest.
+        names: of the two numbers, beside the axes; or none.
     """
     figure, ((axes,),) = new_figure(6.0, 6.0)
     low, high = extent_of(samples)
@@ -47,6 +50,9 @@ def draw_scatter(samples: Array, density: Density | None = None, seconds: float 
     axes.set_ylim(low[1], high[1])
     axes.set_aspect("equal")
     tell_outside(axes, samples, low, high)
+    if names:
+        axes.set_xlabel(names[0])
+        axes.set_ylabel(names[1])
     for side in axes.spines.values():
         side.set_visible(False)
     return saved(figure)

@@ -52,7 +52,10 @@ def _picture(samples: Array, extras: Extras) -> bytes:
         return draw_sequences(samples, extras)
     from zoo.render.points import draw_histogram, draw_scatter
 
-    return (draw_scatter if picture == "scatter" else draw_histogram)(samples, extras.density, extras.density_seconds)
+    if picture == "scatter":
+        names = [column.name for column in extras.modality.columns] if isinstance(extras.modality, Table) else []
+        return draw_scatter(samples, extras.density, extras.density_seconds, names)
+    return draw_histogram(samples, extras.density, extras.density_seconds)
 
 
 def recordings(samples: Array, extras: Extras) -> bytes:
