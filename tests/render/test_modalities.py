@@ -183,7 +183,7 @@ def test_a_manifest_of_version_1_has_no_kinds_of_plugins(bring, tmp_path):
     values = json.loads((folder / "manifest.json").read_text("utf-8"))
     assert values["format"]["version"] == 1
     (folder / "manifest.json").write_text(json.dumps({**values, "kind": BOARD}))
-    with pytest.raises(BundleError, match="the kind 'board' is not one of audio, text, table, trajectory"):
+    with pytest.raises(BundleError, match="the kind 'board' is not one of audio, text, table"):
         read_manifest(folder)
 
 

@@ -14,7 +14,7 @@ from zoo.arrays import Array
 from zoo.errors import OutputError, PluginError, UsageError, ZooError
 from zoo.files import atomic_file, check_free
 from zoo.lengths import Length
-from zoo.modality import Audio, Column, Modality
+from zoo.modality import Audio, Column, Foreign, Modality
 from zoo.registry.cards import Format
 from zoo.render import modalities
 from zoo.render.formats import format_of, load, origin
@@ -194,7 +194,8 @@ def picture_of(event_shape: tuple[int, ...], modality: Modality | None = None) -
         return "own"
     if len(event_shape) == 3 and event_shape[0] in (1, 3):
         return "images"
-    if len(event_shape) == 2:
+    # the axes of a plugin's samples may mean anything
+    if len(event_shape) == 2 and not isinstance(modality, Foreign):
         return "sequences"
     if event_shape == (2,):
         return "scatter"

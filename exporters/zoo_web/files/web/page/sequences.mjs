@@ -18,7 +18,8 @@ const LIGHT = "#ffffff", EDGE = "#111111";
  * of each, without the mask; `plane`: whether they are paths in the plane. Null for other samples.
  */
 export function sequenceOf({ event_shape: shape, length: rule, kind }) {
-  if (shape.length !== 2 || kind?.kind === "audio") return null;
+  // the axes of any other kind, such as a plugin's, may mean anything
+  if (shape.length !== 2 || (kind && kind.kind !== "trajectory")) return null;
   const mask = rule?.mask ?? null, pairs = shape[1] - (mask !== null && !rule.axis) === 2;
   const plane = pairs && (mask === null || !rule.axis);
   const axis = mask !== null ? rule.axis ?? 0 : plane || shape[0] >= shape[1] ? 0 : 1;
