@@ -207,4 +207,5 @@ def default_suffix(event_shape: tuple[int, ...], modality: Modality | None = Non
     described = modalities.kind_of(modality)
     if described is not None and described.suffix:
         return described.suffix
-    return ".npy" if picture_of(event_shape) is None else ".png"
+    foreign = modality if isinstance(modality, Foreign) else None
+    return ".npy" if picture_of(event_shape, foreign) is None else ".png"
