@@ -27,6 +27,8 @@ measurements, and `zoo export NAME -o page --target web` makes a web page of it.
 error where there is one.
 
 """
+#: pictures of the gallery in a row
+ACROSS = 4
 #: what a model is drawn with, if not 1,000 samples
 MADE = {
     "digits-nsf": "-n 20",
@@ -117,7 +119,18 @@ def page(cards: list[ModelCard]) -> str:
         link = f"[`{card.name}`](#{card.name})"
         licence = card.license["weights"]
         lines.append(f"| {link} | {card.summary} | {card.parameters:,} | {quoted(card)} | {licence} |")
-    return _HEAD + "\n".join(lines) + "\n" + "".join(section(card) for card in cards)
+    return _HEAD + gallery(cards) + "\n".join(lines) + "\n" + "".join(section(card) for card in cards)
+
+
+def gallery(cards: list[ModelCard]) -> str:
+    """The pictures of models that have one, each a link to what is said of its model, side by side."""
+    pictures = [(card.name, f"{PICTURES}/{card.name}.png") for card in cards]
+    pictures = [(name, path) for name, path in pictures if (ROOT / "docs" / path).exists()]
+    cells = [f"[![{name}]({path})<br>{name}](#{name})" for name, path in pictures]
+    rows = [cells[i : i + ACROSS] for i in range(0, len(cells), ACROSS)]
+    rows[-1] += [""] * (ACROSS - len(rows[-1]))
+    lines = ["| " * ACROSS + "|", "| --- " * ACROSS + "|", *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(lines) + "\n\n"
 
 
 def section(card: ModelCard) -> str:

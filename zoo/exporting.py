@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,12 @@ from zoo.bundle import MANIFEST, Bundle, is_bundle, open_bundle, read_manifest
 from zoo.bundle.example import example_of, write_example
 from zoo.conditions import ConditionLike
 from zoo.counts import StageProgress
-from zoo.errors import OutputError, UsageError
+from zoo.errors import OutputError, PluginError, UsageError, ZooError
 from zoo.files import atomic_folder, check_free, copy_file
 from zoo.lazy import seldom_collected
 from zoo.registry import Registry, installed
-from zoo.registry.cards import ModelCard
+from zoo.registry.cards import Exporter, ModelCard
+from zoo.registry.discovery import located
 
 if TYPE_CHECKING:
     from zoo.models.interface import GenerativeModel
@@ -65,6 +67,7 @@ def export(
         MissingDependencyError: a requirement of the exporter is not installed.
         ExportError: the target cannot express the model.
         ProofError: the export does not equal the model; nothing is left behind.
+        PluginError: the code of a plugin's target fails; nothing is left behind.
     """
     folder = Path(folder)
     registry = registry or installed()
@@ -77,7 +80,8 @@ def export(
         if example is not None and target != BUNDLES:
             raise UsageError(f"the target {target} writes no bundle, which has the example")
         with atomic_folder(folder, replace=force) as temporary:
-            write(model, card, temporary, progress=progress, **options)
+            with blaming(registry, exporter):
+                write(model, card, temporary, progress=progress, **options)
             if target == BUNDLES:
                 _write_example(temporary, example, card, model)
         return folder
@@ -87,7 +91,9 @@ def export(
         inner = _new_folder(temporary / BUNDLE)
         write_bundle(model, card, inner, progress=progress, **options)
         _write_example(inner, example, card, model)
-        write(open_bundle(inner), temporary, **(packing or {}))
+        opened = open_bundle(inner)
+        with blaming(registry, exporter):
+            write(opened, temporary, **(packing or {}))
     return folder
 
 
@@ -119,6 +125,7 @@ def pack(
         ConditionError: the example does not fit the model.
         MissingDependencyError: a requirement of the exporter is not installed.
         ProofError: the bundle does not reproduce its golden values on this machine.
+        PluginError: the code of a plugin's target fails; nothing is left behind.
     """
     from zoo.runtime.check import confirm
 
@@ -134,7 +141,9 @@ def pack(
     with atomic_folder(folder, replace=force) as temporary:
         inner = _new_folder(temporary / BUNDLE)
         _copy(bundle, inner, example)
-        write(open_bundle(inner), temporary, **options)
+        opened = open_bundle(inner)
+        with blaming(registry, exporter):
+            write(opened, temporary, **options)
     return folder
 
 
@@ -179,6 +188,20 @@ def _write_example(folder: Path, example: ConditionLike, card: ModelCard, model:
         example = example_of(Bundle(card.bundle_path, own)) if own.condition == model.condition else None
     if example is not None:
         write_example(folder, example)
+
+
+@contextlib.contextmanager
+def blaming(registry: Registry, exporter: Exporter) -> Iterator[None]:
+    """Report what the code of a plugin's target raises as its failure, where it is no error of genzoo's or of files."""
+    try:
+        yield
+    except (ZooError, OSError):
+        raise
+    except Exception as error:
+        plugin = registry.item("exporter", exporter.name).plugin
+        if plugin.builtin:
+            raise
+        raise PluginError(f"the target {exporter.name} of {plugin.origin} fails: {located(error)}") from error
 
 
 def _check_options(target: str, write: Callable[..., Any], options: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""The meaning of a sample's numbers where its shape does not tell: a recording, a text, a row of a table. No torch.
+"""The meaning of a sample's numbers where its shape does not tell: a recording, a text, a row, a path. No torch.
 
 A data set declares its modality, a card and a manifest store it, and readers and writers of files of samples follow it.
 Images, points and plain numbers need none. Plugins bring others by the hook ``zoo_modalities``; where such a plugin is
@@ -170,6 +170,71 @@ class Table(Modality):
 
 
 @dataclass(frozen=True)
+class Heatmap:
+    """How a picture shows a place: one channel has nothing but a spot ``exp(-d²/2σ²)``, d the distance from it.
+
+    Attributes:
+        channel: of the picture, from 0.
+        sigma: standard deviation of the spot, in the picture's coordinates.
+    """
+
+    channel: int
+    sigma: float
+
+    def __post_init__(self) -> None:
+        """Refuse a channel that is none, and a spot without width."""
+        if not (_whole(self.channel) and self.channel >= 0 and _number(self.sigma) and self.sigma > 0):
+            raise ConfigError("a heatmap is of a channel, from 0, and a sigma above 0")
+
+
+@dataclass(frozen=True)
+class Trajectory(Modality):
+    """A path in the plane: events ``[length, 2]`` of places, or of moves from place to place, as a policy plans them.
+
+    Parts of the condition are named that a model may do without: its samples are drawn without them.
+
+    Attributes:
+        step: how far a move of 1 leads, where events are moves; None where they are places.
+        start: name of the numbers ``[2]`` of the condition where a path begins. Where they are not given, moves begin
+            at (0, 0), and places at the first of them.
+        picture: name of the image of the condition that shows the plane, over which paths are drawn.
+        extent: coordinates of the left, right, bottom and top edges of the picture, or of what is shown of the plane,
+            as Matplotlib's ``imshow`` takes them; empty for what paths need. A picture needs them.
+        heatmap: how the picture shows the start, so that another start can be drawn; None if it does not.
+    """
+
+    step: float | None = field(default=None, metadata=records.OMITTED)
+    start: str = field(default="", metadata=records.OMITTED)
+    picture: str = field(default="", metadata=records.OMITTED)
+    extent: tuple[float, ...] = field(default=(), metadata=records.OMITTED)
+    heatmap: Heatmap | None = field(default=None, metadata=records.OMITTED)
+    kind: ClassVar[str] = "trajectory"
+
+    def __post_init__(self) -> None:
+        """Refuse fields that contradict each other."""
+        if self.step is not None and not (_number(self.step) and self.step > 0):
+            raise ConfigError(f"the step of a trajectory is a number above 0, not {self.step!r}")
+        for name in (self.start, self.picture):
+            if not isinstance(name, str) or (name and not (name.isidentifier() and name.isascii())):
+                raise ConfigError(f"a trajectory names parts of the condition, and {name!r} is no name of one")
+        extent = self.extent
+        if extent and not (len(extent) == 4 and all(map(_number, extent)) and _apart(*extent)):
+            raise ConfigError(f"the extent of a plane is its left, right, bottom and top edge, not {list(extent)}")
+        if self.picture and not extent:
+            raise ConfigError("a picture of the plane needs an extent: its left, right, bottom and top edge")
+        if self.heatmap is not None and not (self.picture and self.start):
+            raise ConfigError("a heatmap shows the start of a trajectory in its picture, and names of both are needed")
+
+    def misfit(self, event_shape: tuple[int, ...], levels: int | None) -> str | None:
+        """Why events of this shape cannot be paths, or None if they can."""
+        return None if len(event_shape) == 2 and event_shape[1] == 2 else "trajectories have shape [length, 2]"
+
+
+def _apart(left: float, right: float, bottom: float, top: float) -> bool:
+    return left != right and bottom != top
+
+
+@dataclass(frozen=True)
 class Foreign(Modality):
     """A modality of a plugin that is not installed here. Its samples are plain numbers, and its description is kept.
 
@@ -189,7 +254,7 @@ class Foreign(Modality):
 
 
 #: the built-in ones by kind
-BUILTIN: dict[str, type[Modality]] = {each.kind: each for each in (Audio, Text, Table)}
+BUILTIN: dict[str, type[Modality]] = {each.kind: each for each in (Audio, Text, Table, Trajectory)}
 
 
 def describe(modality: Modality | None) -> dict[str, object] | None:

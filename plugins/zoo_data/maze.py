@@ -20,6 +20,7 @@ from zoo.arrays import Float64Array
 from zoo.data import Dataset, Split
 from zoo.errors import ConfigError
 from zoo.metrics.evaluation import Evaluation, Metrics
+from zoo.modality import Heatmap, Trajectory
 
 #: (pictures [n, 3, 32, 32], places [n, 2], seed) -> actions [n, HORIZON, 2]
 Policy = Callable[[NDArray[np.uint8], NDArray[np.float32], int], NDArray[np.float32]]
@@ -35,6 +36,10 @@ _WALLS = np.array([0.27, 0.5, 0.73])
 #: an agent that comes so near to the goal has arrived
 ARRIVED = 0.04
 _SPEED, _INERTIA, _UNSTEADY = 0.03, 0.5, 0.004
+#: standard deviation of the spots of goal and agent in a picture
+_SPOT = 0.03
+#: actions are moves from where the agent is, in the picture's square, whose rows go down
+PLAN = Trajectory(REACH, "place", "picture", (0.0, 1.0, 1.0, 0.0), Heatmap(2, _SPOT))
 _CHUNKS = 8
 TRAIN, VALIDATION, TEST = 6000, 200, 500
 
@@ -110,7 +115,7 @@ def pictures(mazes: Mazes, places: Float64Array) -> NDArray[np.uint8]:
         squared = (centres[None, None] - at[:, 0, None, None]) ** 2 + (
             centres[None, :, None] - at[:, 1, None, None]
         ) ** 2
-        return np.asarray(np.exp(-squared / (2 * 0.03**2)))
+        return np.asarray(np.exp(-squared / (2 * _SPOT**2)))
 
     planes = np.stack([walls, blob(mazes.goals), blob(places)], 1)
     return np.asarray(np.rint(255.0 * planes.clip(0.0, 1.0)), np.uint8)
@@ -198,7 +203,7 @@ def maze(
     shown, checked, tested = (
         _chunks(np.random.default_rng([seed, i]), n, chunks) for i, n in enumerate((train, validation, test))
     )
-    return Dataset("maze", shown, checked, tested)
+    return Dataset("maze", shown, checked, tested, modality=PLAN)
 
 
 def success(evaluation: Evaluation) -> Metrics:

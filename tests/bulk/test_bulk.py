@@ -109,6 +109,19 @@ def test_shards_are_the_samples_of_one_call(tmp_path, form):
     assert about(tmp_path / "out" / f"shard-000001.{form}")["first"] == 10
 
 
+def test_the_temperature_is_that_of_one_call(tmp_path):
+    command = ("run", "moons-nsf", "-n", 3, "--seed", 5, "--engine", "local", "--shard-size", 1)
+    said = zoo(*command, "--temperature", 0.3, "-o", tmp_path / "out", "--format", ".NPY")
+    assert "temperature 0.3: tidier and less varied than the model's density" in said
+    assert "3 rows in 3 shards" in said
+    x, _ = shards(tmp_path / "out", (2,))
+    np.testing.assert_array_equal(x, runtime.load("moons-nsf", Device("cpu", 1)).sample(3, seed=5, temperature=0.3))
+    assert "shards of another run: asked" in zoo(*command, "-o", tmp_path / "out", "--format", "npy", code=1)
+    zoo("run", "moons-rectified-flow", "-n", 3, "--engine", "local", "--temperature", 1, "-o", tmp_path / "no", code=2)
+    assert not (tmp_path / "no").exists()
+    assert "1 row in 1 shard in" in zoo("run", "moons-nsf", "-n", 1, "--engine", "local", "-o", tmp_path / "one")
+
+
 def test_rows_of_a_table_and_conditions_are_those_of_one_file(tmp_path):
     pytest.importorskip("pyarrow")
     modality = runtime.load("wine-mlp").modality
@@ -140,6 +153,10 @@ def test_scores_are_those_of_one_call(tmp_path):
     np.testing.assert_allclose(values, np.load(tmp_path / "one.npy"), rtol=1e-5)
     stated = json.loads((tmp_path / "out" / MANIFEST_FILE).read_text())
     assert stated["data"]["sha256"] == sha256(tmp_path / "x.parquet")
+    given = [str(each) for each in ("run", "wine-mlp", "--log-prob", "-", *bulk[4:], "-o", tmp_path / "piped")]
+    for kept in ("", "9 of which were there"):  # data from stdin are the same data each time
+        done = CliRunner().invoke(_group.cli, given, input=(tmp_path / "x.parquet").read_bytes())
+        assert (done.exit_code, kept in done.stderr) == (0, True), done.stderr
     zoo(*bulk, "-O", "errors=true", "-o", tmp_path / "errors")
     names = parquet.read_schema(tmp_path / "errors" / files[0].name).names
     assert set(names) == {"log_prob", "numerical_error", "standard_error", "error"}
@@ -186,6 +203,7 @@ def test_shards_of_another_run_are_neither_mixed_nor_lost(tmp_path, changed, tol
     [
         (["-n", 5, "--engine", "local"], "--engine writes shards into a folder"),
         (["--engine", "local", "-o", "x"], "as many samples as -n says"),
+        (["-n", 5, "--engine", "local", "-o", "x.csv"], "-o x --format csv writes shards of that format"),
         (["-n", 5, "--workers", 2], "--workers is for --engine"),
         (["-n", 5, "--engine", "local", "-o", "x", "--previews", "p.npy"], "takes no --previews"),
         (["-n", 5, "--engine", "abacus", "-o", "x"], "no engine named 'abacus'"),

@@ -6,9 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo.cli._conditions import composition_from, condition_from, rows_of, served
+from zoo.cli._conditions import composition_from, condition_from, condition_of_file, rows_of, served
 from zoo.conditions import Condition, Part
-from zoo.errors import ConditionError
+from zoo.errors import ConditionError, DataError
+from zoo.modality import Column, Table
+from zoo.render import Extras, write
+from zoo.render.conditional import left_out
+from zoo.render.read import read_samples
 
 BUNDLES = Path(__file__).parents[1] / "bundles"
 PROMPT = Part("prompt", "tokens", ("length",), alphabet="_abc", padding=0)
@@ -99,6 +103,105 @@ def test_a_list_of_numbers_is_read_row_by_row(part, text, value):
     read = condition_from(condition, [f"p={text}"])
     assert read["p"].tolist() == value
     assert condition.arrays(read, 1)["p"].tolist() == [value]
+
+
+#: a part of each kind, and its values for three samples
+KINDS = {
+    "numbers": (Part("p", "numbers", (2,)), np.array([[1, 2], [3, 4.5], [5, 6]])),
+    "classes": (Part("p", "classes", size=3, labels=("2", "0", "x")), np.array([0, 1, 2])),
+    "points": (Part("p", "sequence", (3, 2)), np.arange(18.0).reshape(3, 3, 2)),
+    "sequence": (Part("p", "sequence", ("length", 2)), [np.ones((1, 2)), np.full((3, 2), 2.0), np.zeros((2, 2))]),
+    "tokens": (Part("p", "tokens", ("length",), size=9), [[1, 2, 3], [4], [5, 6]]),
+    "texts": (Part("p", "tokens", ("length",), alphabet="_abc", padding=0), ["ab", "c", "abc"]),
+    "image": (Part("p", "image", (3, 6, 6)), np.arange(324.0).reshape(3, 3, 6, 6)),
+    "audio": (Part("p", "audio", (1, 20)), np.linspace(-1, 1, 60).reshape(3, 1, 20)),
+}
+KINDS["number"] = (Part("p", "numbers", (1,)), np.array([[1.5], [2], [3]]))
+OTHER = Part("other", "numbers", (1,), null=0.0, required=False)
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors", "parquet", "csv"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rest", [(), (OTHER,)], ids=["alone", "with another"])
+def test_the_condition_of_samples_is_read_from_every_file_that_has_it(kind, rest, suffix):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    part, values = KINDS[kind]
+    condition = Condition((part, *rest))
+    expected = condition.arrays({"p": values}, 3)
+    stored = condition.stored({"p": values}, 3)
+    extras = Extras(stored, part_labels={"p": part.labels} if part.labels else {})
+    write(np.zeros((3, 1, 2), np.float32), Path(f"x.{suffix}"), extras)
+    left = left_out(3, extras)
+    assert left == (["condition/p"] if kind == "image" else [])
+    texts = [[f"x.{suffix}"], [f"p=x.{suffix}"]]
+    if left and suffix == "csv":
+        for each in texts:
+            with pytest.raises((ConditionError, DataError)):
+                condition.arrays(condition_from(condition, each), 3)
+        return
+    for each in texts:
+        read = condition.arrays(condition_from(condition, each), 3)
+        assert read.keys() == expected.keys()
+        for name, array in expected.items():
+            np.testing.assert_allclose(read[name], array, rtol=1e-6, err_msg=f"{name} of {each}")
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors", "parquet", "csv"])
+@pytest.mark.parametrize("size", [1, 2, 11])
+def test_a_vector_is_read_from_every_file_that_has_it(size, suffix):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    condition, values = Condition.vector(size), np.arange(3.0 * size).reshape(3, size)
+    path = Path(f"x.{suffix}")
+    for x, modality in ((np.zeros((3, 2)), None), (np.zeros((3, 1)), Table((Column("y", (), 0.5),)))):
+        write(x, path, Extras(values, modality=modality), replace=True)
+        read, stored = read_samples(path, x.shape[1:], modality)
+        np.testing.assert_array_equal(read, x)
+        np.testing.assert_array_equal(condition_of_file(condition, stored, 3, path), values)
+        np.testing.assert_array_equal(condition.array(condition_from(condition, [str(path)]), 3), values)
+    if size == 1:  # one column by any name
+        Path("y.csv").write_text("temperature\n1\n2.5\n")
+        assert condition.array(condition_from(condition, ["y.csv"]), 2).tolist() == [[1], [2.5]]
+
+
+def test_columns_of_lists_that_others_wrote_are_parts():
+    arrow = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as parquet
+
+    points = [[[1.0, 2.0]], [[3.0, 4.0], [5.0, 6.0]]]
+    parquet.write_table(arrow.table({"p": points, "place": [[1.0, 2.0], [3.0, 4.0]], "note": ["a", "b"]}), "x.parquet")
+    condition = Condition((Part("p", "sequence", ("length", 2)), Part("place", "numbers", (2,))))
+    for texts in (["x.parquet"], ["p=x.parquet", "place=x.parquet"]):
+        read = condition.arrays(condition_from(condition, texts), 2)
+        assert read["p"].tolist() == [[[1, 2], [0, 0]], points[1]]
+        assert read["place"].tolist() == [[1, 2], [3, 4]]
+    # columns by other names are a part alone, as those of a .csv file are
+    parquet.write_table(arrow.table({"a": [1.0, 3.0], "b": [2, 4]}), "y.parquet")
+    for described, text in ((condition, "place=y.parquet"), (ONE["vector"], "y.parquet")):
+        value = condition_from(described, [text] if described.plain else ["p=x.parquet", text])
+        assert np.asarray(value if described.plain else value["place"]).tolist() == [[1, 2], [3, 4]]
+    with pytest.raises(DataError, match="column p: its cells are not numbers"):
+        condition_from(ONE["vector"], ["x.parquet"])
+
+
+def test_digits_are_a_text_where_they_are_symbols():
+    Path("x.csv").write_text("p,other\n12,1\n3,2\n")
+    for part, tokens in (
+        (Part("p", "tokens", ("length",), alphabet="_321", padding=0), [[3, 2], [1, 0]]),
+        (Part("p", "tokens", ("length",), size=3, labels=("", "12", "3"), padding=0), [[1], [2]]),
+        (Part("p", "tokens", ("length",), alphabet="_0123456789abc"[:13], padding=0), [[2, 3], [4, 0]]),
+    ):
+        condition = Condition((part, OTHER))
+        read = condition.arrays(condition_from(condition, ["x.csv"]), 2)
+        assert read["p"].tolist() == tokens
+        assert condition.arrays({"p": ["12", "3"]}, 2)["p"].tolist() == tokens
+
+
+def test_numbers_have_their_places_by_their_headings():
+    condition = Condition((Part("p", "numbers", (3,)), OTHER))
+    Path("x.csv").write_text("condition/p/2,condition/p/0,condition/p/1\n3,1,2\n")
+    assert condition_from(condition, ["x.csv"])["p"].tolist() == [[1, 2, 3]]
 
 
 def test_numbers_that_fill_no_rows_are_refused():

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from zoo.cli import _app, cli
+from zoo.render.metadata import about
 from zoo.runtime import load
 
 
@@ -59,7 +60,7 @@ def test_texts_go_through_pipes(piped):
     ("arguments", "told"),
     [
         (["-o", "-", "--json"], "-o - and --json cannot both write to stdout"),
-        (["-o", "-", "--format", "foo"], "'.foo' of stdout.foo is not a known format"),
+        (["-o", "-", "--format", "foo"], "there is no format 'foo' to write"),
         (["-o", "-", "--format", "txt"], "these samples are not texts"),
         (["-o", "x.npy", "--format", "csv"], "--format is for -"),
         (["-o", "-", "--log-prob", "x.npy"], "-o - is for samples, not for --log-prob"),
@@ -83,7 +84,19 @@ def test_a_terminal_is_not_shown_bytes(flow, monkeypatch):
 
 
 def test_nothing_on_stdin_is_one_sentence(piped, flow):
-    assert "is empty" in piped(b"", "run", flow, "--log-prob", "-", code=1).stderr
+    assert piped(b"", "run", flow, "--log-prob", "-", code=1).stderr == "Error: stdin is empty\n"
+    assert piped(b"1,x\n2,3\n4,y\n", "run", flow, "--log-prob", "-", code=1).stderr.startswith("Error: stdin, column ")
+
+
+def test_data_from_stdin_are_called_so(piped, classes, tmp_path):
+    rows = piped(b"", "run", classes, "-n", 2, "--class", 1, "--seed", 0, "-o", "-").stdout_bytes
+    for arguments in (["--log-prob", "-"], ["--init", "-", "-o", "x.npy"], ["--encode", "-", "-o", "y.npy"]):
+        assert "conditions are those of stdin\n" in piped(rows, "run", classes, *arguments).stderr
+    # and so in files, which are the same each time
+    for name in ("x.npz", "y.npz"):
+        piped(rows, "run", classes, "--init", "-", "--seed", 0, "-o", name)
+        assert about(tmp_path / name)["init"] == "stdin"
+        assert "stdin." not in str(about(tmp_path / name))
 
 
 def test_long_work_tells_its_progress_in_lines(capsys, monkeypatch):

@@ -51,6 +51,15 @@ def test_a_file_tells_the_command_that_makes_it_again(zoo, classes, suffix, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
+def test_the_seed_is_an_option_whatever_stands_behind_the_options(zoo, flow, tmp_path):
+    ran(zoo, "run", "-n", 2, "-o", "x.npy", "--", flow)
+    before = (tmp_path / "x.npy").read_bytes()
+    again = shlex.split(json.loads(ran(zoo, "show", "x.npy", "--json").stdout)["command"])[1:]
+    (tmp_path / "x.npy").unlink()
+    ran(zoo, *again)
+    assert (tmp_path / "x.npy").read_bytes() == before
+
+
 def test_numbers_and_noise_tell_their_command_too(zoo, classes):
     ran(zoo, "run", classes, "-n", 3, "--seed", 0, "-o", "x.npz")
     for arguments in (["--log-prob", "x.npz", "-o", "d.csv"], ["--encode", "x.npz", "-o", "d.npz"]):
@@ -127,6 +136,9 @@ def test_what_lies_beside_a_file_speaks_of_that_file_alone(zoo, flow, tmp_path):
     assert "x.csv has changed since x.csv.about.json was written" in done.stderr
     beside(tmp_path / "x.csv").unlink()
     assert about(tmp_path / "x.csv") == {}
+    for suffix in ("npy", "csv", "png"):  # and so of files that somebody else wrote
+        (tmp_path / f"y.{suffix}").write_bytes(b"")
+        assert f"y.{suffix} does not say how its samples were drawn" in zoo("show", f"y.{suffix}").stderr
 
 
 def test_a_picture_of_a_known_range_is_read_back_in_that_range(zoo, monkeypatch):

@@ -1,6 +1,7 @@
 """``zoo run`` that edits, encodes, interpolates, stops and resumes."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -18,7 +19,11 @@ def done(result):
 
 def test_stop_and_resume_is_the_uninterrupted_run(zoo, diffusion, tmp_path):
     done(zoo("run", diffusion, "-n", 5, "--seed", 3, "--sampler", "ddpm", "-o", "whole.npy"))
-    done(zoo("run", diffusion, "-n", 5, "--seed", 3, "--sampler", "ddpm", "--stop-after", 7, "-o", "s.safetensors"))
+    stopping = ["--sampler", "ddpm", "--stop-after", 7, "-o", "s.safetensors"]
+    said = done(zoo("run", diffusion, "-n", 5, "--seed", 3, *stopping)).stderr
+    assert "wrote s.safetensors: the state of 5 samples after 7 of 20 steps, for --resume; on cpu in" in said
+    said = done(zoo("run", diffusion, "--resume", "s.safetensors", "--stop-after", 30, "-o", "e.safetensors")).stderr
+    assert "the state of 5 samples after 20 of 20 steps" in said
     done(zoo("run", diffusion, "--resume", "s.safetensors", "--batch-size", 2, "-o", "x.npy"))
     np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), np.load(tmp_path / "whole.npy"))
 
@@ -48,6 +53,41 @@ def test_encode_then_sample_gives_the_data_back(zoo, diffusion, tmp_path):
     done(zoo("run", diffusion, "--encode", "i.npy", "--steps", 60, "-o", "z.npz"))
     done(zoo("run", diffusion, "--noise", "z.npz", "--sampler", "heun", "--steps", 60, "-o", "x.npy"))
     np.testing.assert_allclose(np.load(tmp_path / "x.npy"), x, atol=2e-2)
+
+
+def test_the_condition_beside_data_is_theirs_in_every_use(zoo, classes, tmp_path):
+    """As for scores: labels of a table are labels, even if these look like numbers; and who has none is told."""
+    bundle = shutil.copytree(classes, tmp_path / "bundle")
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["condition"]["labels"] = ["2", "0", "1"]
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    for suffix in ("csv", "npz"):
+        name = f"x.{suffix}"
+        done(zoo("run", bundle, "-n", 3, "--class", "2,0,0", "--seed", 0, "-o", name))
+        for arguments in (
+            ["--init", name, "--strength", 0.5, "-o", "y.npz"],
+            ["--init", name, "--interpolate", 2, "-o", "y.npz"],
+            ["--encode", name, "-o", "y.npz"],
+        ):
+            said = done(zoo("run", bundle, *arguments, "--force")).stderr
+            assert f"conditions are those of {name}" in said
+            expected = [0, 0, 1, 1] if "--interpolate" in arguments else [0, 1, 1]
+            assert np.load("y.npz")["condition"].tolist() == expected
+    said = done(zoo("run", bundle, "--noise", "y.npz", "-o", "z.npz")).stderr
+    assert "conditions are those of y.npz" in said
+    assert np.load("z.npz")["condition"].tolist() == [0, 1, 1]
+    np.save("w.npy", np.load("z.npz")["samples"])
+    for arguments in (["--encode", "w.npy"], ["--init", "w.npy"], ["--noise", "w.npy"]):
+        said = done(zoo("run", bundle, *arguments, "-o", "v.npz", "--force")).stderr
+        assert "w.npy states no classes, so each comes in turn; --class says which" in said
+        assert np.load("v.npz")["condition"].tolist() == [0, 1, 2]
+        assert "in turn" not in done(zoo("run", bundle, *arguments, "--class", 1, "-o", "v.npz", "--force")).stderr
+
+
+def test_one_datum_with_its_condition_serves_all_samples(zoo, classes):
+    done(zoo("run", classes, "-n", 1, "--class", 2, "-o", "x.npz"))
+    done(zoo("run", classes, "--init", "x.npz", "--strength", 0.5, "-n", 4, "-o", "y.npz"))
+    assert np.load("y.npz")["condition"].tolist() == [2] * 4
 
 
 def test_interpolation_of_a_flow(zoo, flow, tmp_path):

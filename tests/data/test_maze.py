@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from zoo.errors import ConfigError
+from zoo.render import sequences
 from zoo_data import maze
 
 
@@ -135,3 +136,23 @@ def test_success_is_measured_beside_the_demonstrator():
     assert metrics["samples"] == 30
     asked.data.name = "moons"
     assert maze.success(asked) == {}
+
+
+def test_plans_are_described_as_paths_through_the_picture():
+    """What is said of samples leads where the demonstrator went, and shows the agent as the picture does."""
+    data = maze.maze(train=20, validation=1, test=1, chunks=4)
+    assert data.modality == maze.PLAN
+    few = mazes(20)
+    shown = maze.demonstrated(np.random.default_rng(0), few)
+    led = [
+        sequences.places(actions, maze.PLAN, places[0])
+        for actions, places in zip(shown.actions, shown.places, strict=True)
+    ]
+    np.testing.assert_allclose(led, shown.places, atol=1e-9)
+    left, right, bottom, top = maze.PLAN.extent
+    centres = (np.arange(maze.SIDE) + 0.5) / maze.SIDE
+    across, down = left + (right - left) * centres, top + (bottom - top) * centres
+    x, y = few.starts.T[:, :, None, None]
+    squared = (across[None, None] - x) ** 2 + (down[None, :, None] - y) ** 2
+    spots = np.rint(255 * np.exp(-squared / (2 * maze.PLAN.heatmap.sigma**2)))
+    np.testing.assert_array_equal(maze.pictures(few, few.starts)[:, maze.PLAN.heatmap.channel], spots)

@@ -139,6 +139,14 @@ def test_a_shell_completes_names_without_importing_them(zoo_command, install):
     assert "plain,hello" in zoo_command(environment=asked).stdout
 
 
+@pytest.mark.parametrize("name", ["x.zip", "x.TAR", "x.tar.gz"])
+def test_an_export_is_not_called_as_an_archive(zoo_command, tmp_path, name):
+    error = zoo_command.json("export", "circles-maf", "-o", name, check=2)["error"]
+    assert error["message"] == f"an export is a folder, and {name} is the name of an archive"
+    assert error["hint"].startswith("Write it to x, and pack that")
+    assert not (tmp_path / name).exists()
+
+
 def test_export_without_torch_copies_the_proven_bundle(site, zoo_command, tmp_path):
     pytest.importorskip("onnxruntime")
     from zoo import installed

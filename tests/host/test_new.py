@@ -4,7 +4,7 @@ import ast
 import re
 import subprocess
 import tomllib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -85,6 +85,54 @@ def test_the_command_writes_a_folder_and_refuses_a_name_that_is_taken(zoo_comman
     assert "there is a sampler named euler already, of genzoo" in refused.stdout
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("data", "there is a plugin named data already, zoo_data of genzoo"),
+        ("samplers", "there is a plugin named samplers already, zoo.samplers.plugin of genzoo"),
+        ("mine", "there is a module named zoo_mine already"),
+    ],
+)
+def test_the_names_of_what_is_installed_are_refused(name, says, zoo_command, tmp_path, site):
+    """The package `zoo-data` of a newcomer would hide genzoo's own module `zoo_data`, and with it all data sets."""
+    (site.folder / "zoo_mine.py").write_text("")
+    refused = zoo_command("new", name, "--kind", "dataset")
+    assert refused.returncode == 2
+    assert says in refused.stderr
+    assert not (tmp_path / f"zoo-{name}").exists()
+
+
+@kinds
+def test_the_steps_of_the_ci_file_are_those_of_the_readme(kind, tmp_path):
+    yaml = pytest.importorskip("yaml")
+    files = {str(path): text for path, text in written(Naming("rings"), kind)}
+    job = yaml.safe_load(files[".github/workflows/test.yml"])["jobs"]["test"]
+    genzoo, own, tests = (step["run"] for step in job["steps"] if "run" in step)
+    assert (own, tests) == ("pip install .", "python -m pytest")
+    assert tests in commands(files["README.md"], "sh")
+    assert job["env"] == {"GENZOO": "${{ vars.GENZOO }}"}
+    # a repository that does not say where genzoo comes from is told so, instead of that there is no such package
+    for where in ("", "git+https://host/genzoo"):
+        said = subprocess.run(
+            ["bash", "-e", "-c", f'pip() {{ echo "$2 $3"; }}\n{genzoo}'],
+            env={"GENZOO": where, "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+        )
+        assert (said.returncode == 0) == bool(where)
+        told = said.stdout if where else said.stderr
+        assert ("genzoo[cpu,onnx] @ git+https://host/genzoo" if where else "set the variable GENZOO") in told
+
+
+@kinds
+def test_a_readme_names_the_page_that_explains_its_code(kind):
+    page = Path(__file__).parents[2] / "docs" / TEMPLATES[kind].page
+    assert f"`docs/{TEMPLATES[kind].page}`" in dict(written(Naming("rings"), kind))[PurePosixPath("README.md")]
+    assert f"zoo-{TEMPLATES[kind].name}" in page.read_text("utf-8") or f"zoo new NAME --kind {kind}" in page.read_text(
+        "utf-8"
+    )
+
+
 def commands(text, kind):
     """The commands of a document's first blocks, without comments."""
     lines = "".join(re.findall(rf"^```{kind}\n(.*?)^```$", text, re.M | re.S)).splitlines()
@@ -97,7 +145,7 @@ def test_the_first_tutorial_has_the_commands_of_the_readme_that_it_writes():
     begin, into, *others = commands(page.read_text("utf-8"), "console")
     assert (begin, into) == ("zoo new rings --kind flow", "cd zoo-rings")
     readme = {str(path): text for path, text in written(Naming("rings"), "flow")}["README.md"]
-    assert others == [command for command in commands(readme, "sh") if command != "pytest"]
+    assert others == [command for command in commands(readme, "sh") if "pytest" not in command]
 
 
 @pytest.fixture(scope="session")
@@ -146,7 +194,7 @@ def test_the_commands_of_a_readme_run_one_after_another_down_to_the_page(kind, n
     own = [each for each in commands((folder / "README.md").read_text("utf-8"), "sh") if each.startswith(("zoo", "py"))]
     try:
         for command in own:
-            if command != "pytest":  # the test above runs it
+            if "pytest" not in command:  # the test above runs it
                 done = subprocess.run(
                     ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
                 )

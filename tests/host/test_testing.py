@@ -1,30 +1,38 @@
 """The conformance kit: each broken thing fails the check that is named for it, and an unbroken one passes."""
 
+import linecache
 import math
+import sys
 import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
 import zoo
-from zoo.errors import NotApplicable, UnknownNameError
+from zoo.bundle import open_bundle
+from zoo.cli._export_all import verified
+from zoo.errors import NotApplicable, UnknownNameError, ZooError
+from zoo.exporting import pack
+from zoo.paths import path_from
 from zoo.registry import Item, Registry, installed
 from zoo.registry.cards import DataSource, Metric, ProgramKind, Sampler
 from zoo.registry.discovery import Plugin, PluginRecord
-from zoo.samplers import Recorder
+from zoo.samplers import BUILTIN, Recorder, table_for
 from zoo.samplers.moves import toward
 from zoo.testing import PluginCheck, check_plugin, checks, parametrize_with_checks
 from zoo.testing import data as of_data
 from zoo.testing import metrics as of_metrics
 from zoo.testing import samplers as of_samplers
+from zoo.testing.check import Outcome
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-from zoo.programs import Program  # noqa: E402 - after the checks for what they need
+from zoo.programs import Iterate, Program  # noqa: E402 - after the checks for what they need
 from zoo.runtime.running import Runner  # noqa: E402
 from zoo.testing import models as of_models  # noqa: E402
 from zoo.testing import programs as of_programs  # noqa: E402
@@ -360,6 +368,19 @@ def holes(*, seed=0):
     return data
 
 
+def of_texts(*, seed=0):
+    data = rings(seed=seed)
+    return zoo.Dataset("mine", zoo.Split(data.train.x.astype(str)), data.validation, data.test)
+
+
+def failing(*, seed=0):
+    return zoo.Dataset("mine", *np.split(np.zeros(seed), 3, 2))
+
+
+def asking(seed):
+    return rings(seed=seed)
+
+
 def few_labels(*, seed=0):
     data = rings(seed=seed)
     return zoo.Dataset("mine", data.train, data.validation, data.test, labels=("one",))
@@ -380,6 +401,9 @@ DATA = [
     (holes, "finite", "row 3"),
     (few_labels, "splits", "classes of the train split are 0 to 1, of 1 labels"),
     (takes_anything, "options", "an option that it does not have is accepted"),
+    (of_texts, "splits", "the samples of a split are numbers, not texts"),
+    (failing, "splits", "IndexError: tuple index out of range"),
+    (asking, "splits", "it cannot be called without options: missing a required argument: 'seed'"),
     (lambda: 7, "splits", "it returns int, where a zoo.Dataset was expected"),
 ]
 
@@ -388,6 +412,19 @@ DATA = [
 def test_a_wrong_data_set_fails_the_check_that_is_named_for_it(make, what, says):
     assert says in told(of_dataset(make), what, make)
     assert told(of_dataset(rings), what) == ""
+
+
+@pytest.mark.parametrize("make", [of_texts, failing, asking])
+def test_a_data_set_that_is_not_made_is_told_of_once(make):
+    checks = {what: Outcome.of(PluginCheck("data set", "mine", what, work)) for what, work in of_dataset(make).items()}
+    assert [what for what, found in checks.items() if found.status == "failed"] == ["splits"]
+    assert checks["finite"].status == checks["repeatable"].status == checks["held-out"].status == "not run"
+    assert "which the check `splits` tells of" in checks["finite"].message
+
+
+def test_a_number_that_is_none_is_told_by_the_check_of_numbers_alone():
+    checks = {what: Outcome.of(PluginCheck("data set", "mine", what, work)) for what, work in of_dataset(holes).items()}
+    assert [what for what, found in checks.items() if found.status == "failed"] == ["finite"]
 
 
 # -- metrics, programs ------------------------------------------------------------------------------------------------
@@ -531,6 +568,68 @@ def test_a_plugin_is_reported_with_what_failed_and_what_was_not_run_and_why(half
     assert failed == [("sampler", "one-point"), ("sampler", "normal-data"), ("format", "loads")]
 
 
+BROKEN = """
+from math import sqrt
+from zoo.samplers import Recorder
+from zoo.samplers.moves import toward
+
+
+def halfway(path, steps, *, eta=0.0, spacing="trailing"):
+    run = Recorder(path, steps, spacing)
+    x = run.start()
+    for here, there in run.grid:
+        x, d = run.denoise(x, here)
+        BODY
+    RETURN
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "end", "line", "told"),
+    [
+        (
+            "x = toward(x, d * d, here, there)",
+            "return run.table(x)",
+            12,
+            "nothing else, and two of them are multiplied",
+        ),
+        ("x = there.alpha + d", "return run.table(x)", 12, "nothing else, and a float is added"),
+        ("x = d / x", "return run.table(x)", 12, "nothing else, and one of them is divided by another"),
+        (
+            "x = sqrt(-1.0 - eta) * d",
+            "return run.table(x)",
+            12,
+            "ValueError: math domain error (halfway_sampler.py",
+        ),
+        ("x = toward(x, d, here, there)", "return x", 7, "returns Linear, not a StepTable"),
+        ("x = toward(x, d, here, there)", "pass", 7, "returns NoneType, not a StepTable"),
+        ("x = run.noise()", "return run.table(x + x0)", 13, "NameError: name 'x0' is not defined"),
+    ],
+)
+def test_a_sampler_that_fails_is_told_of_once_with_its_line(body, end, line, told, halfway, monkeypatch):
+    monkeypatch.delitem(sys.modules, "halfway_sampler", raising=False)
+    linecache.clearcache()
+    file = halfway.folder / "halfway_sampler.py"
+    file.write_text(BROKEN.replace("BODY", body).replace("RETURN", end))
+    report = check_plugin("zoo-halfway", registry=halfway.registry())
+    (failed,) = [each for each in report.of("failed") if each.check.kind == "sampler"]
+    assert failed.check.what == "table"
+    assert told in failed.message
+    assert failed.hint.endswith(f"Look at {file}:{line}.")
+    # a run of it tells the same, and does not call it an error of genzoo
+    program = Iterate("step", path=path_from("rectified-flow").describe())
+    with pytest.raises(ZooError, match="sampler halfway") as caught:
+        table_for(program, "halfway", 2, samplers={**BUILTIN, "halfway": sampler_of(file)})
+    assert told in str(caught.value)
+
+
+def sampler_of(file):
+    """The function of a file, imported anew."""
+    space = {}
+    exec(compile(file.read_text(), str(file), "exec"), space)
+    return space["halfway"]
+
+
 def test_checks_are_parameters_of_a_test(halfway):
     registry = halfway.registry()
     mark = parametrize_with_checks("halfway", registry=registry)
@@ -579,11 +678,22 @@ def meddles(bundle, folder):
     (folder / "bundle" / "MODEL_CARD.md").write_text("mine")
 
 
+def adds(bundle, folder):
+    (folder / "run.txt").write_text("x")
+    (folder / "bundle" / "extra.txt").write_text("mine")
+
+
+def fails(bundle, folder):
+    return bundle.manifest.colour
+
+
 @pytest.mark.full
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "what", "says"),
     [
+        (adds, "writes", "it writes bundle/extra.txt, where only the bundle's own files are to be"),
+        (fails, "writes", "the target mine of zoo-mine 1 fails: AttributeError: 'Manifest' object has no attribute"),
         (dated, "repeatable", "made.txt differs the second time"),
         (empty, "writes", "it writes no file"),
         (meddles, "writes", "it changes or removes bundle/MODEL_CARD.md"),
@@ -592,8 +702,25 @@ def meddles(bundle, folder):
 def test_a_wrong_target_fails_the_check_that_is_named_for_it(function, what, says):
     from zoo.testing import targets
 
-    entry = f"{__name__}:{function.__name__}"
-    registry = Registry([Plugin(RECORD, {"exporter": (zoo.Exporter(name="mine", entry=entry, packs=True),)})])
-    registry.load_entry = lambda description, part="entry": function
+    registry = registry_of(function)
     found = targets.of_exporter(registry, registry.item("exporter", "mine"), function)
     assert says in told(found, what)
+
+
+def registry_of(function, **described):
+    """A registry with a target of a plugin, which packs by a function."""
+    entry = f"{__name__}:{function.__name__}"
+    exporter = zoo.Exporter(name="mine", entry=entry, packs=True, **described)
+    registry = Registry([Plugin(RECORD, {"exporter": (exporter,)})])
+    registry.load_entry = lambda description, part="entry": function
+    return registry
+
+
+def test_a_target_that_fails_is_told_as_its_plugins_and_leaves_nothing(tmp_path):
+    bundle = open_bundle(installed().model("moons-nsf").bundle_path)
+    with pytest.raises(zoo.PluginError, match=r"the target mine of zoo-mine 1 fails: AttributeError.*test_testing.py:"):
+        pack(bundle, tmp_path / "out", target="mine", registry=registry_of(fails))
+    assert not list(tmp_path.iterdir())
+    registry = registry_of(fails, verify="a:b")
+    with pytest.raises(zoo.PluginError, match="the target mine of zoo-mine 1 fails: TypeError"):
+        verified(SimpleNamespace(registry=registry), registry.exporter("mine"), tmp_path)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from zoo.cli._text import broken, count, echo, facts, sentence, shape, size, table
+from zoo.cli._text import broken, count, counted, echo, facts, sentence, shape, size, table
 
 ROWS = [["nsf-coupling", "", "neural spline flow of several words"], ["unet[32]", "", "a network"]]
 HEADERS = ["name", "nothing", "summary"]
@@ -95,6 +95,10 @@ def test_facts_and_messages_fit_a_terminal(capsys, monkeypatch):
 def test_numbers():
     assert [count(n) for n in (0, 7, 950, 12_345, 1_250_000, 3_000_000_000)] == ["", "7", "950", "12.3k", "1.25M", "3G"]
     assert [size(n) for n in (0, 7, 999, 1_500, 1_250_000)] == ["", "7 B", "999 B", "1.5 kB", "1.25 MB"]
+    # three digits may round up to the next unit
+    assert [count(n) for n in (999_499, 999_500, 999_999)] == ["999k", "1M", "1M"]
+    assert [counted(n, "rows") for n in (0, 1, 1_000)] == ["0 rows", "1 row", "1,000 rows"]
+    assert [counted(1, plural) for plural in ("data", "datasets", "entries")] == ["1 datum", "1 data set", "1 entry"]
     assert (shape([1, 28, 28]), shape([2]), shape([])) == ("1×28×28", "2", "scalar")
 
 

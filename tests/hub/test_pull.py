@@ -325,6 +325,14 @@ def test_without_huggingface_hub(zoo, monkeypatch):
     ]
 
 
+def test_what_is_installed_need_not_be_pulled(zoo):
+    done = zoo("pull", "moons-nsf")
+    assert (done.exit_code, done.stderr) == (
+        2,
+        "Error: moons-nsf is installed here, and need not be pulled\nTry `zoo run moons-nsf`.\n",
+    )
+
+
 @pytest.mark.sample("hf:lab/flow@../../x", "hf:../x")
 @pytest.mark.parametrize(
     "address",

@@ -146,7 +146,7 @@ def limits(monkeypatch, draw, samples, density=None):
     from zoo.render import points
 
     kept = []
-    monkeypatch.setattr(points, "_save", lambda figure: kept.append(figure) or b"")
+    monkeypatch.setattr(points, "saved", lambda figure: kept.append(figure) or b"")
     draw(samples, density, None)
     (axes,) = kept[0].axes
     return axes.get_xlim(), axes.get_ylim(), axes.get_title(loc="right")
@@ -224,3 +224,17 @@ def test_what_is_transparent_in_a_png_is_white(tmp_path, mode):
         (read,) = read_samples(tmp_path / "x.png", (channels, 4, 4), pictures=True)[0]
         assert (read[:, :2] == 200).all()
         assert (read[:, 2:] == 255).all()
+
+
+def test_axes_have_the_names_of_a_tables_columns(monkeypatch):
+    from zoo.modality import Column, Table
+    from zoo.render import Extras, points
+    from zoo.render.files import content
+
+    kept = []
+    monkeypatch.setattr(points, "saved", lambda figure: kept.append(figure) or b"")
+    x = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
+    content(x, "x.png", Extras(modality=Table((Column("mass"), Column("charge")))))
+    content(x, "x.png", Extras())
+    labels = [(axes.get_xlabel(), axes.get_ylabel()) for figure in kept for axes in figure.axes]
+    assert labels == [("mass", "charge"), ("", "")]

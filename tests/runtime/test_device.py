@@ -1,5 +1,9 @@
 """Where graphs run: names of providers, and what of a device reaches ONNX Runtime."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from zoo.errors import ProviderError, UnknownNameError, UsageError
@@ -94,3 +98,12 @@ def test_threads_are_given_once(flow):
     with pytest.raises(UsageError, match="its own number of threads"):
         load(flow, Device("cpu"), threads=2)
     assert load(flow, Device("cpu", threads=2)).sample(1, seed=0).shape == (1, 2)
+
+
+def test_nothing_is_told_to_the_makers_of_onnx_runtime(tmp_path):
+    run = "from zoo.runtime import load; load('moons-nsf', 'cpu').sample(2, seed=0)"
+    environment = {key: value for key, value in os.environ.items() if key not in ("ORT_DISABLE_TELEMETRY", "HOME")}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, "-c", run], env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not list(tmp_path.rglob("*onnxruntime*"))

@@ -1,14 +1,17 @@
 """The page in headless Chromium, from a static server on this machine: what a visitor sees is what Python gives."""
 
+import csv
+import io
 import shutil
 
 import numpy as np
 import pytest
 
-from zoo.render import tables
+from zoo.render import sequences, tables
 from zoo.render.images import to_bytes
 from zoo.render.text import texts
 from zoo.runtime import BundledModel
+from zoo_data import maze
 from zoo_targets.compare import golden_context
 from zoo_web import page
 from zoo_web.browser import Browser, find_browser, served
@@ -151,6 +154,8 @@ def test_sounds_can_be_played(visit, bundle):
     drawn(browser, model, seed=1, condition="low")
     browser.wait("Array.from(document.querySelectorAll('audio')).every((a) => a.duration > 0)", SECONDS)
     assert browser.evaluate("Array.from(document.querySelectorAll('audio'), (a) => a.duration)") == [0.05, 0.05]
+    titles = browser.evaluate("Array.from(document.querySelectorAll('#view figcaption'), (each) => each.textContent)")
+    assert titles == [f"Sound {i}, class low · 0.05 s at 8 kHz" for i in (1, 2)]
     played = """(async () => { const a = document.querySelector("audio"); a.muted = true; await a.play();
         await new Promise((resolve) => a.addEventListener("ended", resolve)); return a.currentTime; })()"""
     assert browser.evaluate(played, gesture=True) == pytest.approx(0.05)
@@ -161,7 +166,20 @@ def test_vectors_are_asked_for_by_name(visit, bundle):
     model = BundledModel(bundle("plane-fixed"), "cpu")
     browser = visit("plane-fixed", "#n=4&seed=1&vector=1,-2,0.5")
     drawn(browser, model, seed=1, condition=[1.0, -2.0, 0.5])
-    assert text(browser, "vector-label") == "east, north, spare"
+    labels = "Array.from(document.querySelectorAll('#vector-field label'), (label) => label.textContent)"
+    assert browser.evaluate(labels) == ["east", "north", "spare"]
+    fields = "Array.from(document.querySelectorAll('#vector-field input[type=number]'), (field) => field.value)"
+    assert browser.evaluate(fields) == ["1", "-2", "0.5"]
+    # typed, they are the condition of the next draw
+    browser.evaluate("""(() => {
+        const field = document.querySelector("#vector-field input[type=number]");
+        field.value = 3;
+        field.dispatchEvent(new Event("input"));
+        genzoo.last = null;
+        document.getElementById("go").click();
+    })()""")
+    browser.wait(DONE, SECONDS)
+    drawn(browser, model, seed=1, condition=[3.0, -2.0, 0.5])
 
 
 def test_a_vector_is_at_first_one_that_the_model_knows(visit, bundle):
@@ -199,6 +217,10 @@ def test_other_numbers_are_written_down(visit, bundle):
     assert head == ["", "x0", "x1", "x2", "x3", "x4", "x5"]
     assert [row[0] for row in rows] == ["1", "2", "3"]
     np.testing.assert_allclose([[float(text) for text in row[1:]] for row in rows], expected, rtol=1e-3, atol=1e-4)
+    saved = list(csv.reader(io.StringIO(browser.evaluate("genzoo.view.written().content"))))
+    assert saved[0] == head[1:]
+    np.testing.assert_array_equal(np.array(saved[1:], np.float32), page.drawn(browser))
+    assert max(len(cell) for row in saved[1:] for cell in row) <= 15
 
 
 def test_texts_are_read(visit, bundle):
@@ -206,6 +228,9 @@ def test_texts_are_read(visit, bundle):
     browser = visit("names-masked", "#n=5&seed=2")
     expected = texts(drawn(browser, model, seed=2), model.modality)
     assert browser.evaluate("Array.from(document.querySelectorAll('#view li'), (li) => li.textContent)") == expected
+    assert text(browser, "save-written") == "Save texts"
+    written = browser.evaluate("genzoo.view.written()")
+    assert (written["suffix"], written["content"].splitlines()) == ("txt", expected)
     assert browser.console == []
 
 
@@ -220,6 +245,8 @@ def test_rows_of_a_table_are_written_as_in_its_file(visit, bundle):
     differing = [(a, b) for a, b in pairs if a != b]
     # a number on the edge of its last decimal may be rounded to either side
     assert len(differing) <= 1
+    saved = list(csv.reader(io.StringIO(browser.evaluate("genzoo.view.written().content"))))
+    assert saved == [names, *(row[1:] for row in shown)]
 
 
 def test_colours_are_those_of_python(visit):
@@ -273,6 +300,100 @@ def test_points_and_sounds_are_seen_to_become(visit):
         return [ink, Array.from(new Int16Array(wav(Float32Array.of(0, 0.5, -2), 9).slice(44)))];
     })"""
     assert browser.evaluate(sounds) == [[False, True], [0, 8192, -32767]]
+    assert browser.console == []
+
+
+def test_plans_are_paths_over_the_maze_and_begin_where_it_is_clicked(visit, bundle):
+    """Both parts of the condition follow the click: the place, and the agent in the picture."""
+    model = BundledModel(bundle("maze-policy"), "cpu")
+    browser = visit("maze-policy", "#n=3&seed=2")
+    example = model.example
+    expected = drawn(browser, model, seed=2, condition=example)
+    (place,) = np.reshape(example["place"], (1, 2))
+    led = [sequences.places(each, maze.PLAN, place) for each in expected.astype(np.float64)]
+    paths = "genzoo.view.sequences().map(({ rows }) => genzoo.view.places(rows))"
+    np.testing.assert_allclose(browser.evaluate(paths), led, atol=1e-4)
+    # they are light where they end, on a picture that is dark there, and begin in a ring
+    assert browser.evaluate("genzoo.view.extent") == list(maze.PLAN.extent)
+    shades = np.array(browser.evaluate(PIXELS)[0]).reshape(900, 900)
+    for x, y in np.array(led)[:, -1]:
+        assert shades[int(900 * y), int(900 * x)] > 200
+    assert shades[5, 5] == 0
+    assert text(browser, "view").endswith("Click to start elsewhere.")
+    # a click
+    box = browser.evaluate("document.querySelector('#view canvas').getBoundingClientRect().toJSON()")
+    where = {"x": box["x"] + 0.25 * box["width"], "y": box["y"] + 0.75 * box["height"], "button": "left"}
+    browser.evaluate("genzoo.last = null; scrollTo(0, 0)")
+    for kind in ("mousePressed", "mouseReleased"):
+        browser.send("Input.dispatchMouseEvent", type=kind, clickCount=1, **where)
+    browser.wait(DONE, SECONDS)
+    clicked = browser.evaluate("genzoo.last.condition.place")
+    np.testing.assert_allclose(clicked, [0.25, 0.75], atol=0.003)
+    fields = "Array.from(document.querySelectorAll('#parts .numbers input'), (field) => Number(field.value))"
+    assert browser.evaluate(fields) == clicked
+    picture = np.reshape(example["picture"], (3, 32, 32)).copy()
+    picture[2] = maze.pictures(maze.random_mazes(np.random.default_rng(0), 1), np.array([clicked]))[0, 2]
+    found = np.reshape(browser.evaluate("Array.from(genzoo.last.condition.picture.data)"), (3, 32, 32))
+    np.testing.assert_array_equal(found, picture)
+    drawn(browser, model, seed=2, condition={"picture": picture, "place": np.array(clicked, np.float32)})
+    np.testing.assert_allclose(browser.evaluate(f"{paths}[0][0]"), clicked)
+    assert browser.console == []
+
+
+def test_parameters_are_seen_in_pairs(visit, bundle):
+    model = BundledModel(bundle("slcp-posterior"), "cpu")
+    browser = visit("slcp-posterior", "#n=200&seed=3")
+    expected = drawn(browser, model, seed=3, condition=model.example)
+    assert browser.evaluate("genzoo.view.names") == [f"parameter_{i}" for i in range(1, 6)]
+    columns = browser.evaluate("genzoo.view.columns.map((column) => Array.from(column))")
+    np.testing.assert_allclose(np.transpose(columns), expected, rtol=1e-3, atol=1e-3)
+    # what was observed, as a line for each point
+    lines = browser.evaluate("document.querySelector('#parts textarea').value").split("\n")
+    observed = [[float(number) for number in line.split(", ")] for line in lines]
+    np.testing.assert_allclose(observed, np.reshape(model.example["points"], (4, 2)))
+    assert "4 lines of 2 numbers" in text(browser, "parts")
+    # there is ink in each panel below the diagonal and on it, and none above
+    ink = np.array(browser.evaluate(PIXELS.replace("i % 4 === 0", "i % 4 === 3"))[0]).reshape(1000, 1000)
+    cell = (1000 - 74) / 5
+    for row in range(5):
+        for column in range(5):
+            x, y = int(74 + column * cell) + 20, int(row * cell) + 15
+            assert bool(ink[y : y + 145, x : x + 145].any()) == (column <= row)
+    names = browser.evaluate("Array.from(document.querySelectorAll('details th'), (th) => th.textContent).slice(1, 6)")
+    assert names == [f"parameter_{i}" for i in range(1, 6)]
+    two = visit("two-moons-posterior", "#n=50&seed=3")
+    assert "parameter_1 from" in text(two, "view")
+
+
+def test_sequences_are_lines_over_time(visit):
+    """One number, several, and a mask; and paths that no picture lies under."""
+    browser = visit("moons-nsf", until=READY)
+    script = """import("./page/sequences.mjs").then(({ Sequences, sequenceOf }) => {
+        const drawn = (event_shape, length, data, captions = null) => {
+            const n = data.length / event_shape.reduce((a, b) => a * b);
+            const view = new Sequences(document.getElementById("view"), { event_shape, length }, n, captions);
+            view.show(Float32Array.from(data));
+            const rows = view.sequences().map(({ rows }) => rows);
+            return [rows, Array.from(document.querySelectorAll("#view figcaption"), (each) => each.textContent)];
+        };
+        const plane = (shape) => sequenceOf({ event_shape: shape })?.plane ?? null;
+        return [
+            drawn([4, 1], undefined, [1, 2, 3, 4, 0, 0, 0, 0]),
+            drawn([2, 3], undefined, [1, 2, 3, 4, 5, 6]),
+            drawn([3, 3], { mask: 2 }, [1, 2, 1, 3, 4, 1, 0, 0, 0]),
+            drawn([3, 2], undefined, [0, 0, 1, 1, 2, 0], ["up"]),
+            [[1, 16], [16, 1], [16, 2], [2, 16], [3, 4, 4], [5]].map(plane),
+        ];
+    })"""
+    one, several, masked, path, planes = browser.evaluate(script)
+    assert one == [[[[1], [2], [3], [4]], [[0]] * 4], ["from 0 to 4, at positions 0 to 3"]]
+    assert several[0] == [[[1, 4], [2, 5], [3, 6]]]
+    assert several[1] == ["number 0: from 1 to 3, at positions 0 to 2", "number 1: from 4 to 6, at positions 0 to 2"]
+    assert masked[0] == [[[1, 2], [3, 4]]]
+    assert path[0] == [[[0, 0], [1, 1], [2, 0]]]
+    assert path[1][0].endswith("; a ring marks the start, a dot an end")
+    assert planes == [False, False, True, False, None, None]
+    assert browser.evaluate("document.querySelector('.legend').textContent") == "up"
     assert browser.console == []
 
 

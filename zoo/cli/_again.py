@@ -17,5 +17,7 @@ def command_of(arguments: Sequence[str], seed: int | None = None) -> str:
         seed: the one that was drawn; None for a command without one.
     """
     kept = [each for each in arguments if each not in _LEFT_OUT]
-    stated = any(each.partition("=")[0] == "--seed" for each in kept)
-    return shlex.join(["zoo", *kept, *([] if stated or seed is None else ["--seed", str(seed)])])
+    end = kept.index("--") if "--" in kept else len(kept)  # behind which nothing is an option
+    stated = any(each.partition("=")[0] == "--seed" for each in kept[:end])
+    added = [] if stated or seed is None else ["--seed", str(seed)]
+    return shlex.join(["zoo", *kept[:end], *added, *kept[end:]])

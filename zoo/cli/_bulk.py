@@ -17,9 +17,11 @@ from zoo.cli import _scoring as scoring
 from zoo.cli._again import command_of
 from zoo.cli._app import App
 from zoo.cli._opening import open_model
-from zoo.cli._plan import check_sampler, guiding_of, of_samples, wanted_of
+from zoo.cli._piping import shown
+from zoo.cli._plan import check_sampler, check_temperature, guiding_of, of_samples, wanted_of
 from zoo.cli._request import Request, flag
-from zoo.cli._sampling import shown_range, worded, written
+from zoo.cli._sampling import shown_range, tell_temperature, worded, written
+from zoo.cli._text import counted
 from zoo.conditions import ConditionLike
 from zoo.errors import UsageError
 from zoo.files import sha256
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 _NUMBERS, _MOST_ROWS = 1 << 23, 100_000
 _REFUSED = (
     *("init", "strength", "mask", "encode", "noise", "interpolate", "previews", "density", "stop_after", "resume"),
-    "json_lines",
 )
 
 
@@ -55,8 +56,21 @@ def check(request: Request) -> None:
             raise UsageError(f"--engine draws or scores in bulk, and takes no {flag(name)}")
     if request.output is None or request.to_stdout:
         raise UsageError("--engine writes shards into a folder", hint="Name it: -o DIR.")
+    if _is_file_name(request.output):
+        form = request.output.suffix.removeprefix(".").lower()
+        raise UsageError(
+            f"--engine writes shards into a folder, and {request.output} is the name of a file",
+            hint=f"-o {request.output.with_suffix('')} --format {form} writes shards of that format.",
+        )
     if request.n is None and request.log_prob is None:
         raise UsageError("--engine draws as many samples as -n says")
+
+
+def _is_file_name(path: Path) -> bool:
+    """Whether a path is called as files of a format are."""
+    from zoo.render.formats import known
+
+    return path.suffix.lower() in known()
 
 
 def sample(app: App, source: Source, facts: Facts, request: Request, stack: ExitStack) -> None:
@@ -72,7 +86,14 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     wanted = wanted_of(request, facts)
     model = open_model(app, source, request.device, stack)
     guiding = guiding_of(model, wanted)
-    chosen = {"sampler": request.sampler, "steps": request.steps, **request.options}
+    check_temperature(model, request)
+    tell_temperature(app, model, request)
+    chosen = {
+        "sampler": request.sampler,
+        "steps": request.steps,
+        "temperature": request.temperature,
+        **request.options,
+    }
     stated = {name: value for name, value in chosen.items() if value is not None}
     if not request.fused:
         guidance = guiding.get("guidance", None if request.compose is None else 1.0)
@@ -122,7 +143,7 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
     origin = {
         **_origin(model, facts, request, seed, n, suffix, "log-densities"),
         "density": model.manifest.density,
-        "data": {"path": str(request.log_prob), "sha256": sha256(request.log_prob)},
+        "data": {"path": shown(request.log_prob), "sha256": sha256(request.log_prob)},
         "asked": {"steps": request.steps, "errors": errors, **options},
         "condition": _digest(condition),
     }
@@ -168,7 +189,7 @@ def _report(app: App, manifest: Manifest, job: Job, kept: int, seconds: float) -
     new = job.n - kept
     rate = f" in {seconds:.2f} s, {new / seconds:.3g} a second" if new else ""
     before = f", {kept:,} of which were there" if kept else ""
-    app.say(f"wrote {job.folder}: {job.n:,} rows in {len(manifest.shards):,} shards{before}{rate}")
+    app.say(f"wrote {job.folder}: {counted(job.n, 'rows')} in {counted(len(manifest.shards), 'shards')}{before}{rate}")
     if app.json:
         told = {"folder": str(job.folder), "rows": job.n, "shards": len(manifest.shards), "kept": kept}
         app.emit({**manifest.origin, **told, "complete": manifest.complete, "seconds": seconds})

@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo.bundle import Bundle, GraphInfo, Manifest
 from zoo.bundle.example import example_of, told
-from zoo.cli._text import size
+from zoo.cli._text import counted, size
 from zoo.programs.ports import Port
 
 
@@ -34,7 +34,7 @@ def explained(bundle: Bundle) -> list[tuple[str, str | list[str]]]:
     manifest = bundle.manifest
     whole = size(sum(info.size for info in manifest.files.values()))
     return [
-        ("bundle", f"{bundle.folder}, {whole} in {len(manifest.files)} files, by {manifest.created_by}"),
+        ("bundle", f"{bundle.folder}, {whole} in {counted(len(manifest.files), 'files')}, by {manifest.created_by}"),
         ("graphs", [_graph(name, graph) for name, graph in manifest.graphs.items()]),
         ("samples by", _sampling(manifest)),
         ("scores by", _scoring(manifest)),
@@ -82,7 +82,7 @@ def _proof(proof: Mapping[str, Any]) -> str:
         return ""
     what = max(differences, key=differences.__getitem__)
     # a manifest may leave the others out
-    cases = f"{proof['cases']} cases" if "cases" in proof else "cases"
+    cases = counted(proof["cases"], "cases") if "cases" in proof else "cases"
     where = "".join(f" {preposition} {name} {proof[key]}" for preposition, name, key in _MADE_WITH if key in proof)
     tolerated = f", {proof['tolerance']:.1e} tolerated" if "tolerance" in proof else ""
     judged = len(proof.get("judged_by_float64", {}))

@@ -27,6 +27,7 @@ from zoo.render.read import TABLES, read_labelled, table_in
 
 if TYPE_CHECKING:
     from zoo.modality import Column
+    from zoo.models.sources import Facts
     from zoo.render.delimited import Delimited
     from zoo.samplers.options import Composition
 
@@ -60,11 +61,11 @@ def condition_from(
             labelled = read_labelled(Path(texts[0]), condition.labels)
             if labelled is not None:
                 return labelled[0] if len(labelled) == 1 else labelled
-        return _value(condition.parts[0], texts[0], option)
+        return _value(condition, condition.parts[0], texts[0], option)
     is_file, named = Path(texts[0]).is_file(), texts[0].startswith(f"{condition.names[0]}=")
     alone = not named if not is_file else not _holds_parts(condition, Path(texts[0]))
     if len(condition.parts) == len(texts) == 1 and alone:
-        return {condition.names[0]: _value(condition.parts[0], texts[0], option)}
+        return {condition.names[0]: _value(condition, condition.parts[0], texts[0], option)}
     if len(texts) == 1 and ("=" not in texts[0] or is_file):
         return _all_parts(condition, Path(texts[0]))
     parts = {part.name: part for part in condition.parts}
@@ -78,7 +79,7 @@ def condition_from(
             )
         if name in values:
             raise UsageError(f"{option} {name} is given twice")
-        values[name] = _value(parts[name], value, option)
+        values[name] = _value(condition, parts[name], value, option)
     return values
 
 
@@ -167,7 +168,7 @@ def unread_columns(
     if not condition.plain and not names:
         if not (len(condition.parts) > 1 or _holds_parts(condition, path)):
             return ""
-        names = {name for name in header if name.removeprefix(PART).split("/")[0] in condition.names}
+        names = {name for name in header if _part_of(name) in _stored_names(condition)}
     elif not names or not names <= set(header):
         named = {name for name in header if name.startswith("condition")}
         names = named or set(header)
@@ -207,33 +208,58 @@ def _value_of(part: Part, value: ConditionLike) -> Any:
 
 
 def _all_parts(condition: Condition, path: Path) -> Mapping[str, ArrayLike]:
-    """All parts in one file, by their names; other arrays in it are ignored."""
-    from zoo.render.read import read_arrays
+    """All parts in one file, by their names; other arrays in it are ignored.
 
-    chosen: Mapping[str, ArrayLike]
-    if path.suffix.lower() == ".json":
-        values = _json(path)
-        chosen = {name: values[name] for name in condition.names if name in values} if isinstance(values, dict) else {}
-    elif (table := table_in(path)) is not None:
-        chosen = _of_rows(condition, path, table)
-    else:
-        # by themselves, or beside samples
-        chosen = condition.restored({name.removeprefix(PART): array for name, array in read_arrays(path).items()})
-    if not chosen:
+    Raises:
+        ConditionError: it has none of them.
+    """
+    if not (chosen := _named_in(condition, path)):
         raise ConditionError(f"{path} has none of the parts {', '.join(condition.names)}")
     return chosen
 
 
+def _named_in(condition: Condition, path: Path) -> Mapping[str, ArrayLike]:
+    """The parts that a file has by their names, by themselves or beside samples; none of a file without names."""
+    from zoo.render.read import lists_in, read_arrays
+
+    if path.suffix.lower() == ".json":
+        values = _json(path)
+        return {name: values[name] for name in condition.names if name in values} if isinstance(values, dict) else {}
+    if (table := table_in(path)) is not None:
+        return _of_rows(condition, path, table, lists_in(path))
+    return condition.restored({name.removeprefix(PART): array for name, array in read_arrays(path).items()})
+
+
 def _holds_parts(condition: Condition, path: Path) -> bool:
     """Whether a file has parts by their names, and not one part alone."""
+    from zoo.render.read import lists_in
+
     if path.suffix.lower() in _OF_PARTS:
         return True
     table = table_in(path)
-    return table is not None and condition.names[0] in table.header
+    return table is not None and condition.names[0] in map(_part_of, [*table.header, *lists_in(path)])
 
 
-def _of_rows(condition: Condition, path: Path, table: Delimited) -> Mapping[str, ArrayLike]:
+def _part_of(heading: str) -> str:
+    """The part that a heading names: ``condition/<part>``, ``<part>/<i>``, or the two together."""
+    return heading.removeprefix(PART).split("/")[0]
+
+
+def _stored_names(condition: Condition) -> set[str]:
+    """What files call a condition: its parts and their masks."""
+    return {*condition.names, *(part.mask for part in condition.parts if part.mask is not None)}
+
+
+def _of_rows(
+    condition: Condition, path: Path, table: Delimited, lists: Mapping[str, Array | list[Array]]
+) -> Mapping[str, ArrayLike]:
     """Parts by the headings of a table, with or without ``condition/`` before them: texts and labels, or numbers.
+
+    Args:
+        condition: the model's.
+        path: of the table, for errors.
+        table: its columns of single values.
+        lists: its columns whose cells are lists, by their headings.
 
     Raises:
         DataError: a cell of a part of numbers that is none; or the file cannot be read.
@@ -244,15 +270,23 @@ def _of_rows(condition: Condition, path: Path, table: Delimited) -> Mapping[str,
     pointed = {name.removeprefix(PART): column for name, column in table.columns(table.header).items()}
     parts = {part.name: part for part in condition.parts}
     texts = {name: column for name, column in cells.items() if name in parts and _is_text(parts[name], column)}
-    others = {PART + name: column for name, column in pointed.items() if name.split("/")[0] in parts.keys() - texts}
+    numeric = _stored_names(condition) - texts.keys()
+    others = {PART + name: column for name, column in pointed.items() if _part_of(name) in numeric}
     numbers = {name.removeprefix(PART): array for name, array in parts_of(path, others).items()}
-    return {**texts, **condition.restored(numbers)}
+    numbers = {name: _in_rows(parts[name], array) if name in parts else array for name, array in numbers.items()}
+    whole = {_part_of(name): array for name, array in lists.items() if _part_of(name) in numeric}
+    return {**texts, **condition.restored({**numbers, **whole})}
 
 
 def _is_text(part: Part, cells: Sequence[str]) -> bool:
-    """Whether a column has texts or classes of a part, and not numbers that stand for tokens in files of genzoo's."""
-    numbers = all(cell.strip().lstrip("-").isdecimal() for cell in cells)
-    return part.modality == "classes" or (part.takes_texts and not numbers)
+    """Whether a column has texts or classes of a part, and not numbers that stand for tokens.
+
+    Digits are a text where the part has them as symbols, as they are on the command line.
+    """
+    if part.modality == "classes" or not part.takes_texts:
+        return part.modality == "classes"
+    ids = all(cell.strip().lstrip("-").isdecimal() for cell in cells)
+    return not ids or set("".join(cells)) <= set(part.alphabet or "") or set(cells) <= set(part.labels)
 
 
 def negative_from(condition: Condition, texts: Sequence[str]) -> ConditionLike:
@@ -313,6 +347,34 @@ def condition_of_file(condition: Condition, stored: StoredCondition, n: int, pat
     return values
 
 
+def condition_beside(facts: Facts, path: Path, stored: StoredCondition, n: int) -> ConditionLike:
+    """The condition of the ``n`` data in a file: of its columns that the model was given, else as genzoo stores it.
+
+    Args:
+        facts: about the model.
+        path: of the data.
+        stored: what :func:`zoo.render.read.read_samples` found beside them.
+        n: how many data there are.
+
+    Returns:
+        the condition, or None if the file has none, or the model takes none.
+
+    Raises:
+        ConditionError: it does not fit the model's.
+        DataError: a cell that is none of its column, such as an unknown class.
+    """
+    if facts.condition is None:
+        return None
+    # the columns that were given come before any that is called condition
+    own = rows_of_table(path, facts.condition_columns)
+    marked = any(column.marks for column in facts.condition_columns)
+    if own is None and facts.condition.kind == "vector" and not marked:
+        own = read_labelled(path, facts.condition.labels)
+    if own is None and stored is None:
+        return None
+    return condition_of_file(facts.condition, stored if own is None else own, n, None if own is not None else path)
+
+
 def _labelled(condition: Condition, stored: StoredCondition) -> StoredCondition:
     """Whole numbers as texts where they may be labels of classes."""
     labelled = {part.name for part in condition.parts if part.modality == "classes" and part.labels}
@@ -325,10 +387,13 @@ def _as_texts(values: Any) -> Any:
     return values.astype(str) if isinstance(values, np.ndarray) and values.dtype.kind in "iu" else values
 
 
-def _value(part: Part, text: str, option: str) -> ArrayLike:
+def _value(condition: Condition, part: Part, text: str, option: str) -> ArrayLike:
     path = Path(text)
     if path.is_file():
-        return _read(part, path)
+        # a file of several parts, or of samples and their condition, has it by its name
+        named = not condition.plain and (path.suffix.lower() in _OF_PARTS or table_in(path) is not None)
+        found = _named_in(condition, path).get(part.name) if named else None
+        return _read(part, path) if found is None else found
     if part.takes_texts:
         return text
     try:
@@ -365,8 +430,14 @@ def _read(part: Part, path: Path) -> ArrayLike:
         value: ArrayLike = _json(path)
         return value
     values = read_condition(path)
-    named = part.modality == "classes" and part.labels and path.suffix.lower() in TABLES
-    return _as_texts(values) if named else values
+    if path.suffix.lower() not in TABLES:
+        return values
+    return _as_texts(values) if part.modality == "classes" and part.labels else _in_rows(part, values)
+
+
+def _in_rows(part: Part, values: Any) -> Any:
+    """The cells of one column as rows, for a part of one number."""
+    return values[:, None] if part.shape == (1,) and isinstance(values, np.ndarray) and values.ndim == 1 else values
 
 
 def _lines(path: Path) -> list[str]:

@@ -16,16 +16,17 @@ from zoo.samplers.slerp import slerp
 
 if TYPE_CHECKING:
     from zoo.conditions import StoredCondition
+    from zoo.lengths import Length
     from zoo.runtime import BundledModel
 
 
 def read_data(
-    path: Path, event_shape: tuple[int, ...], modality: Modality | None = None
+    path: Path, event_shape: tuple[int, ...], modality: Modality | None = None, length: Length | None = None
 ) -> tuple[Array, StoredCondition]:
     """Data ``[n, *event]`` (one event becomes n = 1) and its condition, if any; a picture is left as shades."""
     from zoo.render.read import read_samples
 
-    x, condition = read_samples(path, event_shape, modality, pictures=True)
+    x, condition = read_samples(path, event_shape, modality, pictures=True, length=length)
     return (x[None] if x.shape == event_shape else x), condition
 
 

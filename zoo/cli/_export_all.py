@@ -13,7 +13,7 @@ from zoo.bundle import open_bundle
 from zoo.cli._app import App
 from zoo.cli._text import echo, table
 from zoo.errors import ZooError
-from zoo.exporting import BUNDLES
+from zoo.exporting import BUNDLES, blaming
 from zoo.models import building
 from zoo.registry.cards import Exporter, ModelCard
 
@@ -122,7 +122,8 @@ def verified(app: App, target: Exporter, folder: Path) -> str:
     if not target.verify:
         return "written, but cannot be run here"
     verify = app.registry.load_entry(dataclasses.replace(target, entry=target.verify))
-    return str(verify(folder))
+    with blaming(app.registry, target):
+        return str(verify(folder))
 
 
 def _show(cells: list[Cell], targets: list[str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.cli._app import App
 from zoo.cli._request import PIPED, STDOUT, Request
 from zoo.cli._streams import StdoutError
-from zoo.errors import OutputError, UsageError
+from zoo.errors import OutputError, UsageError, ZooError
 from zoo.files import write_bytes
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from zoo.models.sources import Facts
     from zoo.render.files import Extras
 
+#: what the file is called that holds stdin, and how the name of its folder begins
+_STDIN, _FOLDER = "stdin", "zoo-"
 #: formats that are lines of text, which a terminal can show
 _LINES = ("csv", "txt")
 
@@ -33,11 +37,27 @@ def from_stdin(request: Request, facts: Facts, stack: ExitStack) -> Request:
     piped = next((name for name in PIPED if getattr(request, name) == STDOUT), None)
     if piped is None:
         return request
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zoo-")))
-    path = folder / f"stdin.{request.form if request.form and not request.to_stdout else _lines_of(facts)}"
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=_FOLDER)))
+    path = folder / f"{_STDIN}.{request.form if request.form and not request.to_stdout else _lines_of(facts)}"
     write_bytes(path, sys.stdin.buffer.read())
+    stack.enter_context(_told_as_stdin(path))
     changed: dict[str, Any] = {piped: path}
     return replace(request, **changed)
+
+
+@contextlib.contextmanager
+def _told_as_stdin(path: Path) -> Iterator[None]:
+    """A block whose errors speak of stdin, and not of the file that holds what came from it."""
+    try:
+        yield
+    except ZooError as error:
+        error.args = tuple(str(each).replace(str(path), _STDIN) for each in error.args)
+        raise
+
+
+def shown(path: Path) -> str:
+    """What to call a file of a request; stdin where :func:`from_stdin` made it."""
+    return _STDIN if path.stem == _STDIN and path.parent.name.startswith(_FOLDER) else str(path)
 
 
 def _lines_of(facts: Facts) -> str:
@@ -56,11 +76,18 @@ def named(request: Request, facts: Facts) -> str:
             a terminal that would show bytes.
     """
     from zoo.render.files import check_output
+    from zoo.render.formats import known
 
+    writing = [suffix.removeprefix(".") for suffix, each in known().items() if each.writer]
     form = request.form or _lines_of(facts)
-    name = f"stdout.{form.removeprefix('.')}"
+    name = f"stdout.{form}"
+    if form not in writing:
+        raise UsageError(f"there is no format {form!r} to write", hint=f"There are {', '.join(writing)}.")
     with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
-        check_output(Path(folder) / name, facts.event_shape, facts.modality, length=facts.length)
+        try:
+            check_output(Path(folder) / name, facts.event_shape, facts.modality, length=facts.length)
+        except UsageError as error:
+            raise UsageError(str(error), hint="--format npy, npz or safetensors takes all samples.") from error
     if sys.stdout.isatty() and form not in _LINES:
         raise UsageError(f"a terminal cannot show {form}", hint="Redirect it, or name a file with -o.")
     return name

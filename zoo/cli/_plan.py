@@ -13,14 +13,14 @@ import numpy as np
 from zoo.arrays import Array
 from zoo.cli import _editing as editing
 from zoo.cli._app import App
-from zoo.cli._conditions import composition_from, condition_of_file, negative_from
+from zoo.cli._conditions import composition_from, condition_beside, negative_from
 from zoo.cli._piping import named
 from zoo.cli._request import Request, condition_of, file_name
 from zoo.errors import UnknownNameError, UsageError
 from zoo.modality import Text
 
 if TYPE_CHECKING:
-    from zoo.conditions import ConditionLike, StoredCondition
+    from zoo.conditions import ConditionLike
     from zoo.models.sources import Facts, Source
     from zoo.runtime import BundledModel
     from zoo.samplers import Guidance, StepTable
@@ -37,14 +37,14 @@ class Inputs:
         init: data ``[n, *event]`` of ``--init``; bytes for a picture.
         mask: of ``--mask``, or of the gaps of texts.
         noise: ``[n, *noise]`` of ``--noise``.
-        condition: the condition in the file of data or noise: an array, or arrays by the names of parts.
+        condition: the condition in the file of data or noise, unless the request states one.
     """
 
     state: SamplerState | None = None
     init: Array | None = None
     mask: Array | None = None
     noise: Array | None = None
-    condition: StoredCondition = None
+    condition: ConditionLike = None
 
     @property
     def count(self) -> int | None:
@@ -153,15 +153,19 @@ def _read(request: Request, facts: Facts) -> Inputs:
     from zoo.samplers.state import SamplerState
 
     state = None if request.resume is None else SamplerState.load(request.resume)
-    init = mask = noise = condition = None
+    init = mask = noise = stored = None
     if request.init is not None:
-        init, condition = editing.read_data(request.init, facts.event_shape, facts.modality)
+        init, stored = editing.read_data(request.init, facts.event_shape, facts.modality, facts.length)
         if isinstance(facts.modality, Text):
             init, mask = editing.gaps(init)
     if request.mask is not None:
         mask = editing.read_mask(request.mask, facts.event_shape)
     if request.noise is not None:
-        noise, condition = read_samples(request.noise, facts.event_shape)
+        noise, stored = read_samples(request.noise, facts.event_shape)
+    path, data = request.init or request.noise, noise if init is None else init
+    condition = None
+    if path is not None and data is not None and not (request.classes or request.condition or request.compose):
+        condition = condition_beside(facts, path, stored, len(data))
     return Inputs(state, init, mask, noise, condition)
 
 
@@ -188,23 +192,14 @@ def wanted_of(request: Request, facts: Facts) -> Wanted:
         raise UsageError("--interpolate needs at least two samples")
     # a row has one condition, that of its start
     each_row = replace(request, n=rows)
-    _, condition = condition_of(each_row, facts, rows, _first(facts, inputs.condition, ends, rows))
+    _, condition = condition_of(each_row, facts, rows, of_samples(facts, inputs.condition, ends, range(rows)))
     each = np.repeat(np.arange(rows), request.interpolate)
     n = rows * request.interpolate
     return Wanted(request, facts, inputs, n, of_samples(facts, condition, rows, each), rows)
 
 
-def _first(facts: Facts, stored: StoredCondition, n: int, rows: int) -> StoredCondition:
-    """The condition of the first ``rows`` of ``n`` data in a file."""
-    if not isinstance(stored, Mapping):
-        return None if stored is None else stored[:rows]
-    if facts.condition is None:
-        return None
-    return facts.condition.taken(condition_of_file(facts.condition, stored, n), n, range(rows))
-
-
 def of_samples(facts: Facts, condition: ConditionLike, n: int, samples: Sequence[int] | Array) -> ConditionLike:
-    """The condition of some of ``n`` samples, by their numbers; None for a model without one."""
+    """The condition of some of ``n`` samples, by their numbers; None if there is none."""
     if isinstance(condition, Mapping) and facts.condition is not None:
         return facts.condition.taken(condition, n, samples)
     return None if condition is None else np.asarray(condition)[samples]
@@ -252,11 +247,7 @@ def plan_of(
     """
     request, state, n = wanted.request, wanted.inputs.state, wanted.n
     seed = _seed(app, wanted)
-    if request.temperature is not None and not model.manifest.sampling.tempers:
-        raise UsageError(
-            f"{model.name} is no flow of normal noise, so its samples have no temperature",
-            hint="A sampler may have one: -O temperature=T, as the sampler unmasking does.",
-        )
+    check_temperature(model, request)
     if request.previews is not None and table is None:
         raise UsageError(f"{model.name} samples in one call and has no previews")
     keywords = {}
@@ -270,6 +261,19 @@ def plan_of(
     else:
         draw = partial(model.sample, n, fused=request.fused, **keywords)
     return Plan(n, wanted.condition, seed, table, draw, 0 if state is None else state.row)
+
+
+def check_temperature(model: BundledModel, request: Request) -> None:
+    """Refuse a temperature of a model that has none.
+
+    Raises:
+        UsageError: with what may have one instead.
+    """
+    if request.temperature is not None and not model.manifest.sampling.tempers:
+        raise UsageError(
+            f"{model.name} is no flow of normal noise, so its samples have no temperature",
+            hint="A sampler may have one: -O temperature=T, as the sampler unmasking does.",
+        )
 
 
 def _stop(model: BundledModel, wanted: Wanted, keywords: Mapping[str, Any], output: Path, **watch: Any) -> None:

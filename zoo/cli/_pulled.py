@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from zoo.cli._app import App
-from zoo.cli._text import size
+from zoo.cli._text import counted, size
 from zoo.hub import Pulled, address_of, cached, is_address, pull
 
 
@@ -38,4 +38,4 @@ def told(pulled: Pulled) -> str:
     """What was pulled, in a line."""
     entry = pulled.entry
     verb = "pulled" if pulled.new else "in the cache already:"
-    return f"{verb} {entry.name} from {pulled.exact}, {len(entry.files)} files, {size(entry.size)}"
+    return f"{verb} {entry.name} from {pulled.exact}, {counted(len(entry.files), 'files')}, {size(entry.size)}"

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.bundle import EXAMPLE
-from zoo.cli._conditions import condition_from, condition_of_file, rows_of, served
+from zoo.cli._conditions import condition_from, rows_of, served
 from zoo.errors import ConditionError, UsageError
 from zoo.samplers.guidance import Guidance
 
 if TYPE_CHECKING:
-    from zoo.conditions import Condition, ConditionLike, StoredCondition
+    from zoo.conditions import Condition, ConditionLike
     from zoo.models.sources import Facts, Source
     from zoo.runtime import Device
 
@@ -185,7 +185,7 @@ def _interval(text: str) -> tuple[float, float]:
 
 
 def condition_of(
-    request: Request, facts: Facts, count: int | None = None, stored: StoredCondition = None
+    request: Request, facts: Facts, count: int | None = None, stored: ConditionLike = None
 ) -> tuple[int, ConditionLike]:
     """How many samples, and the condition array for them (None for a model without).
 
@@ -202,7 +202,7 @@ def condition_of(
     if facts.condition is None or request.classes or request.condition:
         return n, given_condition(request, facts, n, cycle=True)
     if stored is not None:
-        return n, condition_of_file(facts.condition, stored, n)
+        return n, _checked(facts.condition, served(facts.condition, stored, n), n)
     try:
         return n, _checked(facts.condition, None, n)
     except ConditionError as error:

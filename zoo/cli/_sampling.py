@@ -16,11 +16,12 @@ from zoo.arrays import Array
 from zoo.cli import _editing as editing
 from zoo.cli._again import command_of
 from zoo.cli._app import App
-from zoo.cli._conditions import condition_of_file
+from zoo.cli._conditions import condition_beside
 from zoo.cli._opening import open_model, warn_of_fallback
-from zoo.cli._piping import to_stdout
+from zoo.cli._piping import shown, to_stdout
 from zoo.cli._plan import Plan, check_sampler, guiding_of, output_of, plan_of, wanted_of
 from zoo.cli._request import Request, file_name, given_condition
+from zoo.cli._text import counted
 
 if TYPE_CHECKING:
     from zoo.conditions import Condition, ConditionLike
@@ -64,7 +65,8 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
         guidance = guiding.get("guidance", None if request.compose is None else 1.0)  # a composition has its weights
         table = model.table(request.sampler, request.steps, guidance, strength=strength, **request.options)
     plan = plan_of(app, model, wanted, guiding, table, output)
-    _tell_temperature(app, model, request)
+    tell_temperature(app, model, request)
+    _tell_condition(app, request, facts, wanted.inputs.condition)
     warn_of_fallback(app, model.session().fallback)
     previews, preview = (None, None) if request.previews is None else _previews(model, plan)
     begin = time.perf_counter()
@@ -91,7 +93,7 @@ def _temperature(model: BundledModel, request: Request) -> float | None:
     return program.temperature if request.temperature is None else request.temperature
 
 
-def _tell_temperature(app: App, model: BundledModel, request: Request) -> None:
+def tell_temperature(app: App, model: BundledModel, request: Request) -> None:
     """Say that samples do not follow the model's density, where they do not."""
     temperature = _temperature(model, request)
     if temperature not in (None, 1):
@@ -100,6 +102,17 @@ def _tell_temperature(app: App, model: BundledModel, request: Request) -> None:
             f"temperature {temperature:g}{whose}: tidier and less varied than the model's density, which --log-prob "
             "gives and --temperature 1 samples"
         )
+
+
+def _tell_condition(app: App, request: Request, facts: Facts, stored: ConditionLike) -> None:
+    """Say which condition data have that came without one on the command line."""
+    path = request.init or request.noise or request.encode
+    if path is None or facts.condition is None or request.classes or request.condition or request.compose:
+        return
+    if stored is not None:
+        app.say(f"conditions are those of {shown(path)}")
+    elif facts.condition.kind == "classes":
+        app.say(f"{shown(path)} states no classes, so each comes in turn; --class says which")
 
 
 def _previews(model: BundledModel, plan: Plan) -> tuple[Array, Preview]:
@@ -164,10 +177,21 @@ def shown_range(model: BundledModel) -> tuple[float, float] | None:
 def _report(
     app: App, model: BundledModel, request: Request, plan: Plan, drawn: _Drawn, extras: Extras, output: Path
 ) -> None:
-    """Say what was written, and how fast it was drawn."""
+    """Say what was written, what of it was not, and how fast it was drawn."""
+    from zoo.render.conditional import left_out
+
     rate = f"{drawn.seconds:.2f} s, {plan.n / drawn.seconds:.3g} a second"
-    where, many = "to stdout" if request.to_stdout else output, f"{plan.n} sample{'s' * (plan.n != 1)}"
-    app.say(f"wrote {where}: {many} on {drawn.provider} in {rate}")
+    where, many = "to stdout" if request.to_stdout else output, counted(plan.n, "samples")
+    if drawn.samples is None and plan.table is not None and request.stop_after is not None:
+        taken = min(plan.first + request.stop_after, len(plan.table))
+        app.say(
+            f"wrote {where}: the state of {many} after {taken} of {counted(len(plan.table), 'steps')}, for --resume; "
+            f"on {drawn.provider} in {drawn.seconds:.2f} s"
+        )
+    else:
+        app.say(f"wrote {where}: {many} on {drawn.provider} in {rate}")
+    if drawn.samples is not None and output.suffix.lower() == ".csv" and (left := left_out(plan.n, extras)):
+        app.say(f"rows of text have no place for {', '.join(left)}; .parquet, .npz and .safetensors have")
     if app.json:
         app.emit({**extras.about, "fallback": model.fallback, "output": str(output), "seconds": drawn.seconds})
 
@@ -204,7 +228,7 @@ def _told(model: BundledModel, facts: Facts, request: Request, plan: Plan, drawn
         edits["condition"] = "the example that comes with the model"
     elif request.condition and facts.condition is not None and not facts.condition.plain:
         edits["condition"] = list(request.condition)
-    return told | {name: str(value) if isinstance(value, Path) else value for name, value in edits.items()}
+    return told | {name: shown(value) if isinstance(value, Path) else value for name, value in edits.items()}
 
 
 def _guidance(program: Program | None, request: Request, plan: Plan) -> float | None:
@@ -238,10 +262,13 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     assert request.encode is not None
     output = request.output or Path(file_name(source.name) + "-noise.npz")
     check_numbers(output, replace=request.force)
-    x, stored = editing.read_data(request.encode, facts.event_shape, facts.modality)
-    condition = given_condition(request, facts, len(x))
-    if condition is None and facts.condition is not None and stored is not None:
-        condition = condition_of_file(facts.condition, stored, len(x), request.encode)
+    x, stored = editing.read_data(request.encode, facts.event_shape, facts.modality, facts.length)
+    given = bool(request.classes or request.condition)
+    own = None if given else condition_beside(facts, request.encode, stored, len(x))
+    condition = given_condition(request, facts, len(x)) if given else own
+    if condition is None and facts.condition is not None and facts.condition.kind == "classes":
+        condition = facts.condition.array(None, len(x))  # so that the file of noise holds them
+    _tell_condition(app, request, facts, own)
     model = open_model(app, source, request.device, stack)
     with app.progress(f"encoding with {source.name}", 1) as update:
         noise = model.encode(
@@ -257,9 +284,9 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     told["command"] = command_of(app.arguments)
     extras = Extras(condition=written(facts, condition, len(x)), about=told)
     write(noise, output, extras, replace=request.force)
-    app.say(f"wrote {output}: noise of {len(x)} data")
+    app.say(f"wrote {output}: noise of {counted(len(x), 'data')}")
     if app.json:
-        app.emit({**told, "encode": str(request.encode), "output": str(output)})
+        app.emit({**told, "encode": shown(request.encode), "output": str(output)})
 
 
 #: how many different conditions a density is mixed over

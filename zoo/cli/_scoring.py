@@ -14,11 +14,12 @@ import numpy as np
 from zoo.arrays import Array
 from zoo.cli._again import command_of
 from zoo.cli._app import App
-from zoo.cli._conditions import condition_of_file, rows_of_table
+from zoo.cli._conditions import condition_beside
 from zoo.cli._opening import open_model, warn_of_fallback
+from zoo.cli._piping import shown
 from zoo.cli._request import SAMPLING_ONLY, Request, flag, given_condition
-from zoo.cli._text import echo
-from zoo.conditions import ConditionLike, StoredCondition
+from zoo.cli._text import counted, echo
+from zoo.conditions import ConditionLike
 from zoo.density import is_likelihood
 from zoo.errors import DataError, UsageError
 from zoo.modality import Text
@@ -80,28 +81,19 @@ _TOLD = {"bound": ", a lower bound of the log-density", "ratio": ", log-ratios t
 
 def read(app: App, facts: Facts, request: Request) -> tuple[Array, ConditionLike]:
     """The data, and its condition: the one given, or the file's own."""
-    from zoo.render.read import read_labelled, read_samples
+    from zoo.render.read import read_samples
 
     assert request.log_prob is not None
-    stored: StoredCondition
     x, stored = read_samples(request.log_prob, facts.event_shape, facts.modality, length=facts.length)
     n = len(x) if x.ndim else 0
     if isinstance(facts.modality, Text) and (x < 0).any():
         raise DataError(f"{request.log_prob} has gaps, and a text with gaps has no probability")
     if request.classes or request.condition:
         return x, given_condition(request, facts, n)
-    if facts.condition is None:
+    condition = condition_beside(facts, request.log_prob, stored, n)
+    if condition is None:
         return x, None
-    # the columns that were given come before any that is called condition
-    own = rows_of_table(request.log_prob, facts.condition_columns)
-    marked = any(column.marks for column in facts.condition_columns)
-    if own is None and facts.condition.kind == "vector" and not marked:
-        own = read_labelled(request.log_prob, facts.condition.labels)
-    stored = stored if own is None else own
-    if stored is None:
-        return x, None
-    condition = condition_of_file(facts.condition, stored, n, None if own is not None else request.log_prob)
-    app.say(f"conditions are those of {request.log_prob}")
+    app.say(f"conditions are those of {shown(request.log_prob)}")
     return x, condition
 
 
@@ -172,7 +164,7 @@ def _report(app: App, model: BundledModel, facts: Facts, request: Request, plan:
     error = f" ± {float(density.std(ddof=1)) / math.sqrt(n):.2g}" if n > 1 and np.isfinite(density).all() else ""
     app.say(
         f"{'' if request.output is None else f'wrote {request.output}: '}mean {scored.mean:.6g}{error} nats"
-        f"{'' if bits is None else f', {bits:.4f} bits/dim'}{bound}; {n} data on {scored.provider} "
+        f"{'' if bits is None else f', {bits:.4f} bits/dim'}{bound}; {counted(n, 'data')} on {scored.provider} "
         f"in {scored.seconds:.2f} s, {n / scored.seconds:.3g} a second"
     )
     if app.json:

@@ -131,11 +131,19 @@ def shape(sizes: Sequence[int]) -> str:
     return "×".join(map(str, sizes)) or "scalar"
 
 
+def counted(number: int, plural: str) -> str:
+    """``2 data sets``, ``1 data set``, ``1 datum``, ``1,000 rows``."""
+    words = plural.replace("datasets", "data sets")
+    one = f"{words.removesuffix('ies')}y" if words.endswith("ies") else words.removesuffix("s")
+    return f"{number:,} {words if number != 1 else 'datum' if words == 'data' else one}"
+
+
 def count(number: int) -> str:
     """``950``, ``12.3k``, ``1.25M``."""
+    rounded = float(f"{number:.3g}")  # 999,600 is 1M, and not 1000k
     for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        if number >= size:
-            return f"{number / size:.3g}{unit}"
+        if rounded >= size:
+            return f"{rounded / size:.3g}{unit}"
     return str(number) if number else ""
 
 

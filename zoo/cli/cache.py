@@ -112,6 +112,8 @@ def verify(app: App, context: click.Context, addresses: tuple[str, ...]) -> None
     if app.json:
         app.emit({"ok": ok, "models": results})
     else:
+        if not results:
+            app.say(f"there is nothing in {Store().folder}")
         for each in results:
             echo(f"ok       {each['address']}" if each["ok"] else f"damaged  {each['address'] or ''}: {each['error']}")
         if not ok:

@@ -9,7 +9,7 @@ import click
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._complete import names_of
 from zoo.cli._pulled import local
-from zoo.cli._text import table
+from zoo.cli._text import counted, table
 from zoo.errors import UsageError
 from zoo.models.sources import resolve
 
@@ -39,7 +39,9 @@ def command(app: App, context: click.Context, model: str, provider: str | None) 
     if source.bundle is None:
         raise UsageError(f"{source.name} has no bundle to check", hint=f"`zoo export {model} -o DIR` writes one.")
     bundle = source.open()
-    app.say(f"{source.bundle}: {len(bundle.manifest.files)} files match the manifest")
+    files = counted(len(bundle.manifest.files), "files")
+    verb = "matches" if len(bundle.manifest.files) == 1 else "match"
+    app.say(f"{source.bundle}: {files} {verb} the manifest")
     with app.progress(f"checking {source.name}", 1) as update:
         report = check(bundle, provider, samplers=app.registry.samplers(), progress=update)
     for name, reason in report.unusable.items():

@@ -44,7 +44,9 @@ def command(app: App, context: click.Context, plugin: str) -> None:
         for each in report.of("not run"):
             sentence(f"not run: {each.check}: {each.message}")
         for each in report.of("failed"):
-            sentence(f"failed: {each.message}" + (f" {each.hint}" if each.hint else ""))
+            sentence(f"failed: {each.message}")
+            if each.hint:
+                sentence(f"  {each.hint}", hang=2)
         sentence(str(report))
     if not report.ok:
         context.exit(FAILED)

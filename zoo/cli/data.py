@@ -160,5 +160,7 @@ def _draw(opened: Opened, columns: list[Described], built: Built | None, path: P
     if built is None:
         raise UsageError(f"there is nothing to draw of {opened.name} yet")
     data = built.data
-    shown = data.train.x[: min(64, len(data.train))]
-    write(np.asarray(shown), path, Extras(levels=data.levels, modality=data.modality), replace=True)
+    first = slice(min(64, len(data.train)))
+    condition = data.train.condition_at(first)
+    extras = Extras(condition if isinstance(condition, Mapping) else None, levels=data.levels, modality=data.modality)
+    write(np.asarray(data.train.x[first]), path, extras, replace=True)

@@ -16,6 +16,7 @@ from zoo.cli._conditions import needed_options
 from zoo.cli._export_all import export_all, verified
 from zoo.cli._options import importing_option, key_values
 from zoo.cli._pulled import local
+from zoo.cli._text import counted
 from zoo.errors import UsageError
 from zoo.files import check_free
 from zoo.models import building
@@ -230,6 +231,10 @@ _NOT_WITH_ALL = {
 }
 
 
+#: what a folder is not called
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".xz", ".7z")
+
+
 def _check_all(request: Request) -> None:
     """Refuse options that select a part of everything."""
     if refused := [flag for name, flag in _NOT_WITH_ALL.items() if getattr(request, name)]:
@@ -248,6 +253,14 @@ def _plan(app: App, request: Request, model: str, output: Path) -> _Plan:
         raise UsageError("--sampler, --steps, --guidance and -O apply only with --fused")
     exporter = app.registry.exporter(request.target)
     check_free(output, replace=request.force)
+    if output.suffix.lower() in _ARCHIVES:
+        folder = output
+        while folder.suffix.lower() in _ARCHIVES:
+            folder = folder.with_suffix("")
+        raise UsageError(
+            f"an export is a folder, and {output} is the name of an archive",
+            hint=f"Write it to {folder}, and pack that: every command takes a bundle in a .zip.",
+        )
     if request.packing and not exporter.packs:
         raise UsageError(f"the target {request.target} does not pack a bundle and takes no -T")
     source = made_by_code(app, model, request.weights, request.importing)
@@ -350,12 +363,12 @@ def _tell(app: App, plan: _Plan) -> None:
     result: dict[str, Any] = {"model": plan.source.name, "folder": str(folder), "size": size, "files": files}
     # a target may have replaced the bundle's folder
     manifest = read_manifest(folder) if is_bundle(folder) and not exporter.packs else None
-    said = f"wrote {folder}: {len(files)} files, {size / 1e6:.1f} MB"
+    said = f"wrote {folder}: {counted(len(files), 'files')}, {size / 1e6:.1f} MB"
     if manifest is not None:
         proof = dict(manifest.proof)
         result |= {"proof": proof, "manifest": str(folder / MANIFEST), "precision": manifest.precision}
         if largest := proof.get("largest_differences"):
-            said += f"; equals PyTorch within {max(largest.values()):.1e} in {proof['cases']} cases"
+            said += f"; equals PyTorch within {max(largest.values()):.1e} in {counted(proof['cases'], 'cases')}"
     app.say(said)
     if manifest is not None and (precision := manifest.precision) is not None:
         loss = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in precision["loss"].items())

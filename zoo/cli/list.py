@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from zoo.cli._app import App, json_option, pass_app
-from zoo.cli._text import count, echo, shape, size, table
+from zoo.cli._text import count, counted, echo, shape, size, table
 from zoo.registry import Item, Registry
 from zoo.registry.cards import Description, ModelCard
 from zoo.registry.discovery import GET_MODELS
@@ -100,10 +100,11 @@ def _print(app: App, kept: dict[str, list[Judged]], wanted: _Wanted) -> None:
         elif not several:
             app.say(f"there are no {what}{' that match' if wanted != _Wanted() else ''}")
     others = _Wanted(wanted.pattern)
-    rest = [counted(others.count(app.registry, plural), plural) for plural in PLURALS if plural not in kept]
-    if any(rest) and (not wanted.pattern or not any(kept.values())):
+    numbers = {plural: others.count(app.registry, plural) for plural in PLURALS if plural not in kept}
+    rest = [counted(number, plural) for plural, number in numbers.items() if number]
+    if rest and (not wanted.pattern or not any(kept.values())):
         matching, also = (f" {wanted.pattern}", "these match") if wanted.pattern else ("", "also installed")
-        app.say(f"{also}: {', '.join(filter(None, rest))} (`zoo list --all{matching}`)")
+        app.say(f"{also}: {', '.join(rest)} (`zoo list --all{matching}`)")
 
 
 @dataclass(frozen=True)
@@ -131,13 +132,6 @@ class _Wanted:
         if any(c in wanted for c in "*?["):
             return fnmatchcase(name, wanted)
         return wanted in name or wanted in description.summary.lower()
-
-
-def counted(number: int, plural: str) -> str:
-    """``2 data sets``, ``1 data set``, or nothing."""
-    words = plural.replace("datasets", "data sets")
-    one = words.removesuffix("s") if not words.endswith("ies") else f"{words.removesuffix('ies')}y"
-    return f"{number} {words if number > 1 else one}" if number else ""
 
 
 def describe(item: Item, lacks: str | None) -> dict[str, object]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from zoo.cli._app import App, json_option, pass_app
-from zoo.cli._text import echo, facts, table
-from zoo.cli.list import PLURALS, counted
+from zoo.cli._text import counted, echo, facts, table
+from zoo.cli.list import PLURALS
 from zoo.registry import Registry
 from zoo.registry.api import PLUGIN_API
 from zoo.registry.discovery import PluginRecord

@@ -10,6 +10,7 @@ from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._conditions import needed_options
 from zoo.cli._pulled import fetched, told
 from zoo.cli._text import echo
+from zoo.errors import UsageError
 from zoo.files import atomic_folder, check_free
 from zoo.hub.contents import FolderFiles, choose
 from zoo.hub.pulling import Pulled
@@ -44,6 +45,8 @@ def command(app: App, source: str, sha256: str | None, output: Path | None, forc
     """
     if output is not None:
         check_free(output, replace=force)
+    if not Path(source).exists() and any(item.description.name == source for item in app.registry.items("model")):
+        raise UsageError(f"{source} is installed here, and need not be pulled", hint=f"Try `zoo run {source}`.")
     pulled = fetched(app, source, sha256)
     if pulled.stale:
         app.say(f"Warning: {pulled.stale}; this is what was pulled last")

@@ -10,7 +10,7 @@ from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._complete import names_of
 from zoo.cli._conditions import needed_options
 from zoo.cli._pulled import local
-from zoo.cli._text import count, echo, size
+from zoo.cli._text import counted, echo, size
 from zoo.errors import UsageError
 from zoo.files import check_free
 from zoo.hub import HubAddress, address_of, push
@@ -67,7 +67,8 @@ def command(
         if app.json:
             app.emit({"model": name, "folder": output, "files": files, "pushed": None})
         else:
-            echo(f"wrote {output}: {len(files)} files, {size(sum(files.values()))}, as they would be in {target}")
+            many = f"{counted(len(files), 'files')}, {size(sum(files.values()))}"
+            echo(f"wrote {output}: {many}, as they would be in {target}")
         return
     app.say(f"pushing {source.name} to {target}")
     pushed = push(folder, target, message=message, private=private, card=card)
@@ -75,7 +76,7 @@ def command(
         app.emit({"model": pushed.name, "pushed": str(pushed.address), "files": pushed.files})
         return
     total = sum(info.size for info in pushed.files.values())
-    echo(f"pushed {pushed.name} to {pushed.address}, {count(len(pushed.files))} files, {size(total)}")
+    echo(f"pushed {pushed.name} to {pushed.address}, {counted(len(pushed.files), 'files')}, {size(total)}")
     app.say(f"try `zoo run {target}{needed_options(source.manifest())}`")
 
 

@@ -191,6 +191,7 @@ def command(
     from zoo.cli import _bulk, _piping, _sampling, _scoring
 
     parsed |= {name: parsed[name] or None for name in ("negative", "compose", "example")}
+    parsed["form"] = parsed["form"] and parsed["form"].removeprefix(".").lower()
     request = Request(options=key_values(options), provider_options=key_values(provider_options, "-P"), **parsed)
     registry = app.registry  # before the files' formats are looked at, which plugins may bring
     check_request(request)

@@ -18,7 +18,7 @@ from zoo.cli._text import echo, facts, shape, size
 from zoo.cli.list import describe
 from zoo.conditions import Condition
 from zoo.density import MEANINGS
-from zoo.errors import DataError, UnknownNameError
+from zoo.errors import DataError, UnknownNameError, UsageError
 from zoo.lengths import length_from
 from zoo.modality import Foreign, modality_from
 from zoo.modality import describe as describe_modality
@@ -69,6 +69,11 @@ def command(app: App, name: str, part: str | None) -> None:
     except UnknownNameError:
         _show_other(app, registry, name)
         return
+    except UsageError as error:
+        if Path(name).is_file() and Path(name).suffix.lower() in known_formats():
+            told = f"{name} does not say how its samples were drawn"
+            raise DataError(told, hint="Files that `zoo run` wrote do, some by one beside them.") from error
+        raise
     values = model_facts(source)
     described = source.importer or source.card
     lacks = None if described is None else registry.unavailable(described)

@@ -226,7 +226,10 @@ def _settled(
     from zoo.training.run import find_recipe
 
     if options and data is None:
-        raise UsageError(f"{', '.join(options)} are options of data, which --data names")
+        raise UsageError(
+            f"-D {next(iter(options))}=... is an option of data that --data names, and there is no --data",
+            hint=f"An option of a recipe's own data: --set data.options.{next(iter(options))}=VALUE.",
+        )
     if _is_architecture(app, source):
         if data is None:
             raise UsageError(f"{source} is an architecture, and is trained on data", hint="Name them with --data.")

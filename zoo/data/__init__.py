@@ -35,15 +35,20 @@ class Split:
             filled up by their padding, or as texts ``[n]``, tokens and sequences also of lengths of their own; or None.
 
     Raises:
-        DataError: values that are not arrays, an empty split, or a condition of another length.
+        DataError: values that are not arrays, samples that are not numbers, an empty split, or a condition of another
+            length.
     """
 
     x: Array
     condition: Array | Mapping[str, Array] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse values that are not arrays, an empty split, or a condition of another length."""
+        """Refuse what is not numbers, an empty split, or a condition of another length."""
         object.__setattr__(self, "x", _array(self.x, "the samples"))
+        kind = np.dtype(getattr(self.x, "dtype", np.float32))
+        if kind.kind not in "biuf" and not is_ragged(self.x):
+            told = "texts" if kind.kind in "US" else f"of the type {kind}"
+            raise DataError(f"the samples of a split are numbers, not {told}")
         if len(self.x) == 0:
             raise DataError("a split of a data set is empty")
         if isinstance(self.condition, Mapping):

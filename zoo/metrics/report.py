@@ -116,9 +116,10 @@ def _samples(evaluation: Evaluation) -> list[Block]:
 def _picture(evaluation: Evaluation, x: Array, condition: StoredCondition) -> Picture | None:
     """A picture of images or recordings; None for samples that cannot be drawn."""
     data = evaluation.data
-    classes = condition if isinstance(condition, np.ndarray) and condition.ndim == 1 else None
+    # classes are told beside pictures, and parts may say where a path begins; a vector is not drawn
+    drawn_with = None if isinstance(condition, np.ndarray) and condition.ndim != 1 else condition
     extras = Extras(
-        condition=classes,
+        condition=drawn_with,  # type: ignore[arg-type]
         labels=data.labels,
         levels=data.levels,
         modality=data.modality,

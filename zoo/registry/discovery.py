@@ -323,6 +323,12 @@ def last_line(error: BaseException) -> str:
     return traceback.format_exception_only(error)[-1].strip()
 
 
+def located(error: BaseException) -> str:
+    """The last line of an exception's traceback, with the file and line that raised in brackets, if they are known."""
+    place = culprit(error)
+    return last_line(error) + (f" ({Path(place[0]).name}:{place[1]})" if place else "")
+
+
 def culprit(error: BaseException) -> tuple[str, int] | None:
     """File and line that raised, ignoring frames of the import system and of hooks; None if there are no others."""
     if isinstance(error, SyntaxError) and error.filename:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 #: cells of a column: an array ``[n, ...]`` of numbers, or a list of words and numbers, with None where one is missing
 Cells = Array | list[Any]
 
+#: the most numbers of a value of several axes, such as a picture, that a row of text has
+_FEW = 64
 _HEADING = re.compile(rf"condition\d*|{PART}.*")
 
 
@@ -50,6 +53,16 @@ def columns(n: int, extras: Extras) -> dict[str, Cells]:
             headings = [f"condition{i}" for i in range(condition.shape[1])]
         return {heading: condition[:, i] for i, heading in enumerate(headings)}
     return {"condition": _words(condition, extras.labels)}
+
+
+def in_row(cells: Cells) -> bool:
+    """Whether a row of text has a cell of these, or one for each of its numbers; pictures have too many."""
+    return isinstance(cells, list) or cells.ndim <= 2 or math.prod(cells.shape[1:]) <= _FEW
+
+
+def left_out(n: int, extras: Extras) -> list[str]:
+    """The headings of :func:`columns` that rows of text have no place for."""
+    return [heading for heading, cells in columns(n, extras).items() if not in_row(cells)]
 
 
 def _part(values: Array, n: int, labels: Sequence[str]) -> Cells:

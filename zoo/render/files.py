@@ -14,7 +14,7 @@ from zoo.arrays import Array
 from zoo.errors import OutputError, PluginError, UsageError, ZooError
 from zoo.files import atomic_file, check_free
 from zoo.lengths import Length
-from zoo.modality import Audio, Column, Modality
+from zoo.modality import Audio, Column, Foreign, Modality
 from zoo.registry.cards import Format
 from zoo.render import modalities
 from zoo.render.formats import format_of, load, origin
@@ -187,13 +187,16 @@ def check_writable(path: Path, *, replace: bool) -> None:
 
 
 def picture_of(event_shape: tuple[int, ...], modality: Modality | None = None) -> str | None:
-    """The type of picture for such events, or None: ``"images"``, ``"scatter"``, ``"histogram"``, or ``"own"`` for a
-    modality that draws itself, such as recordings."""
+    """The type of picture for such events, or None: ``"images"``, ``"sequences"``, ``"scatter"``, ``"histogram"``, or
+    ``"own"`` for a modality that draws itself, such as recordings."""
     described = modalities.kind_of(modality)
     if described is not None and described.draw:
         return "own"
     if len(event_shape) == 3 and event_shape[0] in (1, 3):
         return "images"
+    # the axes of a plugin's samples may mean anything
+    if len(event_shape) == 2 and not isinstance(modality, Foreign):
+        return "sequences"
     if event_shape == (2,):
         return "scatter"
     return "histogram" if event_shape in ((), (1,)) else None
@@ -204,4 +207,5 @@ def default_suffix(event_shape: tuple[int, ...], modality: Modality | None = Non
     described = modalities.kind_of(modality)
     if described is not None and described.suffix:
         return described.suffix
-    return ".npy" if picture_of(event_shape) is None else ".png"
+    foreign = modality if isinstance(modality, Foreign) else None
+    return ".npy" if picture_of(event_shape, foreign) is None else ".png"

@@ -42,6 +42,13 @@ MODALITIES: Mapping[str, ModalityKind] = {
             suffix=".csv",
             rounding="zoo.render.tables:rounding",
         ),
+        ModalityKind(
+            name="trajectory",
+            summary="paths in the plane, such as a policy's plans",
+            entry="zoo.modality:Trajectory",
+            samples="paths in the plane",
+            draw="zoo.render.sequences:draw_sequences",
+        ),
     )
 }
 

@@ -88,6 +88,49 @@ def table(path: Path, dates: Mapping[str, str] | None = None) -> Delimited:
     return Delimited(tuple(columns), [list(row) for row in zip(*cells, strict=True)], True, ",")
 
 
+def lists(path: Path) -> dict[str, Array | list[Array]]:
+    """The columns of a file whose cells are lists of numbers: an array ``[rows, ...]``, or one a row if they differ.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    found = {name: _lists(values) for name, values in decoded(path).items()}
+    return {name: values for name, values in found.items() if values is not None}
+
+
+def _lists(values: Any) -> Array | list[Array] | None:
+    """Lists of numbers as arrays; None of anything else, or where one is missing."""
+    if isinstance(values, np.ndarray):
+        return values if values.ndim > 1 else None
+    if not values or not all(isinstance(row, list) for row in values):
+        return None
+    try:
+        rows = [np.asarray(row) for row in values]
+    except ValueError:  # lists within whose lengths differ
+        return None
+    if not all(row.dtype.kind in "iuf" for row in rows):
+        return None
+    return np.stack(rows) if len({row.shape for row in rows}) == 1 else rows
+
+
+def numbers(path: Path) -> dict[str, Array]:
+    """``condition`` of a file, or else as ``samples`` its columns of numbers ``[rows, columns]``, or its only lists.
+
+    Raises:
+        DataError: the file is damaged, or has no condition and columns of something else.
+    """
+    arrays = read(path)
+    if "condition" in arrays:
+        return arrays
+    others = {name: values for name, values in decoded(path).items() if not conditional.is_conditional(name)}
+    if len(others) == 1 and isinstance(whole := _lists(next(iter(others.values()))), np.ndarray):
+        return {"samples": whole}
+    for name, values in others.items():
+        if not isinstance(values, np.ndarray) or values.ndim != 1:
+            raise DataError(f"{path}, column {name}: its cells are not numbers")
+    return {**arrays, **({"samples": np.stack(list(others.values()), axis=1)} if others else {})}
+
+
 def _conditions(columns: Mapping[str, Array]) -> dict[str, Array]:
     """``condition`` and ``condition/<part>``; columns condition0, condition1, ... are one vector."""
     arrays = {name: values for name, values in columns.items() if name == "condition" or "/" in name}

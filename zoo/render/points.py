@@ -2,75 +2,73 @@
 
 from __future__ import annotations
 
-import io
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo.arrays import Array
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from zoo.render.figures import INK, extent_of, new_figure, saved, tell_outside
 
 Density = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 Drawn = TypeVar("Drawn")
 
-_DPI = 150
 #: resolutions of the density along the longer side: the first is always computed, a finer one if there is time
 _PIXELS = (30, 60, 120, 240)
 _CURVE = (75, 150, 300, 600)
-_MARGIN = 0.08  # of the samples' extent, on each side
-#: points in that share at either end do not widen a picture by more than half of what the others take
-_OUTLYING, _LEAST = 0.005, 20
 #: a density is cut off where its edge has more than this share of its peak, and looked at on so many pixels
 _CUT, _LOOKS, _COARSE = 0.02, 8, 16
 _FEW = 500  # samples that may not show how far a density reaches
-_INK = "#1f2933"
 _LINE = "#d1495b"
 
 
-def draw_scatter(samples: Array, density: Density | None = None, seconds: float | None = None) -> bytes:
+def draw_scatter(
+    samples: Array, density: Density | None = None, seconds: float | None = None, names: Sequence[str] = ()
+) -> bytes:
     """A PNG of points ``[n, 2]`` at equal aspect, over the density if there is one.
 
     Args:
         samples: ``[n, 2]``.
         density: log-density of points ``[m, 2]``.
         seconds: time limit for it, which determines its resolution; None for the finest.
+        names: of the two numbers, beside the axes; or none.
     """
-    figure, axes = _figure(6.0, 6.0)
-    low, high = _extent(samples)
+    figure, ((axes,),) = new_figure(6.0, 6.0)
+    low, high = extent_of(samples)
     if density is not None:
         low, high = _whole(density, low, high, len(samples), seconds)
         p, box = _finest(lambda pixels: density_on_grid(density, low, high, pixels), _PIXELS, 2, seconds)
         # the square root shows the tails that a linear scale hides, without the flatness of a logarithm
         axes.imshow(np.sqrt(p), origin="lower", extent=box, cmap=_colours(), interpolation="bilinear", aspect="equal")
-    colour = _INK if density is None else "#fffdf5"
+    colour = INK if density is None else "#fffdf5"
     size = float(np.clip(6000.0 / max(len(samples), 1), 0.8, 14.0))
     alpha = float(np.clip(60.0 / np.sqrt(max(len(samples), 1)), 0.25, 0.9))
     axes.scatter(samples[:, 0], samples[:, 1], s=size, c=colour, alpha=alpha, linewidths=0)
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(low[1], high[1])
     axes.set_aspect("equal")
-    _tell_outside(axes, samples, low, high)
+    tell_outside(axes, samples, low, high)
+    if names:
+        axes.set_xlabel(names[0])
+        axes.set_ylabel(names[1])
     for side in axes.spines.values():
         side.set_visible(False)
-    return _save(figure)
+    return saved(figure)
 
 
 def draw_histogram(samples: Array, density: Density | None = None, seconds: float | None = None) -> bytes:
     """A PNG of the histogram of numbers ``[n]`` or ``[n, 1]``, the density as a curve; see :func:`draw_scatter`."""
-    figure, axes = _figure(6.4, 4.0)
+    figure, ((axes,),) = new_figure(6.4, 4.0)
     values = samples.reshape(-1)
-    low, high = _extent(values[:, None])
+    low, high = extent_of(values[:, None])
     shown = values[(values >= low[0]) & (values <= high[0])]
     # Freedman & Diaconis 1981: 2·IQR/n^(1/3)
     edges = np.histogram_bin_edges(shown, "fd" if len(shown) > 1 else 1)
     shares = np.full(len(shown), 1.0 / (len(values) * (edges[1] - edges[0])))
     axes.hist(shown, bins=edges, weights=shares, color="#9fb8cc")
-    _tell_outside(axes, values[:, None], low, high)
+    tell_outside(axes, values[:, None], low, high)
     if density is not None:
 
         def of_numbers(x: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -88,7 +86,7 @@ def draw_histogram(samples: Array, density: Density | None = None, seconds: floa
     axes.set_ylabel("density")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    return _save(figure)
+    return saved(figure)
 
 
 def _finest(drawn: Callable[[int], Drawn], sizes: tuple[int, ...], dimensions: int, seconds: float | None) -> Drawn:
@@ -135,25 +133,6 @@ def _exp(log_density: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.exp(np.asarray(log_density, np.float64).clip(max=700.0)))
 
 
-def _extent(points: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Corners of the box around ``[n, d]`` points, with a margin; never empty.
-
-    Outliers, at most 0.5% of the points at either end, do not shrink the rest: the box ends half the extent of the
-    others beyond them.
-    """
-    ordered = np.sort(points.astype(np.float64), axis=0)
-    low, high = ordered[0], ordered[-1]
-    if len(points) >= _LEAST:
-        out = int(np.ceil(_OUTLYING * len(points)))
-        inner_low, inner_high = ordered[out], ordered[-1 - out]
-        reach = 0.5 * (inner_high - inner_low)
-        low = np.where(reach > 0, np.maximum(low, inner_low - reach), low)
-        high = np.where(reach > 0, np.minimum(high, inner_high + reach), high)
-    size = high - low
-    margin = _MARGIN * np.where(size > 0, size, max(float(size.max()), 1.0))
-    return low - margin, high + margin
-
-
 def _whole(
     density: Density, low: NDArray[np.float64], high: NDArray[np.float64], n: int, seconds: float | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -174,32 +153,3 @@ def _whole(
         if seconds is not None and time.perf_counter() - begin > seconds / 2:
             break
     return low, high
-
-
-def _tell_outside(axes: Any, points: Array, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
-    """Say how many points a picture does not show."""
-    outside = int(((points < low) | (points > high)).any(axis=1).sum())
-    if outside:
-        axes.set_title(f"{outside} of {len(points)} outside", fontsize=9, color=_INK, loc="right")
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Any]:
-    # Figure and its own canvas: no pyplot, which keeps global state and may want a display
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.tick_params(colors=_INK, labelsize=9, length=3, width=0.8)
-    axes.yaxis.label.set_color(_INK)
-    axes.locator_params(nbins=5)
-    for side in axes.spines.values():
-        side.set_color(_INK)
-    return figure, axes
-
-
-def _save(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.12)
-    return buffer.getvalue()

@@ -16,7 +16,7 @@ from zoo.registry.cards import Format
 from zoo.render import delimited, lengths, modalities, readers
 from zoo.render.delimited import Delimited
 from zoo.render.files import PART, condition_in
-from zoo.render.formats import format_of, known, load, origin
+from zoo.render.formats import FORMATS, format_of, known, load, origin
 
 #: files that may be read as a table with headings
 TABLES = (*delimited.SUFFIXES, ".parquet")
@@ -67,16 +67,21 @@ def read_condition(path: Path) -> Array:
     suffix = path.suffix.lower()
     if suffix in delimited.SUFFIXES and suffix not in known():
         arrays = guarded(path, lambda: readers.csv(path))
+    elif suffix == ".parquet" and path.is_file():
+        from zoo.render import parquet
+
+        arrays = guarded(path, lambda: parquet.numbers(path))
     else:
         arrays = read_arrays(path)
-    condition = arrays["condition"] if "condition" in arrays else _main(path, arrays)
-    # a single column is a list of classes
-    is_column = suffix in delimited.SUFFIXES and condition.ndim == 2 and condition.shape[1] == 1
-    return condition[:, 0] if is_column else condition
+    if "condition" in arrays:
+        return arrays["condition"]
+    values = _main(path, arrays)
+    # a single column is a list of classes, or of numbers
+    return values[:, 0] if suffix in TABLES and values.ndim == 2 and values.shape[1] == 1 else values
 
 
 def table_in(path: Path, dates: Mapping[str, str] | None = None) -> Delimited | None:
-    """The rows of a .csv, .tsv or .parquet file as texts; None for another file, or if there is none.
+    """The rows of a .csv, .tsv or .parquet file as texts; None for another file or a plugin's, or if there is none.
 
     Args:
         path: the file.
@@ -86,13 +91,31 @@ def table_in(path: Path, dates: Mapping[str, str] | None = None) -> Delimited | 
         DataError: it cannot be read.
         MissingDependencyError: pyarrow is needed.
     """
-    if path.suffix.lower() not in TABLES or not path.is_file():
+    suffix = path.suffix.lower()
+    if suffix not in TABLES or not path.is_file() or (suffix not in FORMATS and suffix in known()):
         return None
     if path.suffix.lower() in delimited.SUFFIXES:
         return delimited.read(path)
     from zoo.render import parquet
 
     return parquet.table(path, dates)
+
+
+def lists_in(path: Path) -> dict[str, Array | list[Array]]:
+    """The columns of a .parquet file whose cells are lists of numbers, by name; none of another file.
+
+    Returns:
+        an array ``[rows, ...]``, or an array for each row if their lengths differ.
+
+    Raises:
+        DataError: it cannot be read.
+        MissingDependencyError: pyarrow is needed.
+    """
+    if path.suffix.lower() != ".parquet" or not path.is_file():
+        return {}
+    from zoo.render import parquet
+
+    return parquet.lists(path)
 
 
 def read_labelled(path: Path, labels: Sequence[str]) -> Array | None:

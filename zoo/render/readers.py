@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import zipfile
 from pathlib import Path
 
@@ -55,23 +56,41 @@ def _table(path: Path, modality: Table) -> Arrays:
     own = {column.name for column in modality.columns}
     conditional = {name: cells for name, cells in columns.items() if is_conditional(name) and name not in own}
     parts = {name: cells for name, cells in conditional.items() if name.startswith(PART)}
-    conditions = [_column(cells, path, name) for name, cells in conditional.items() if name not in parts]
+    conditions = {name: _column(cells, path, name) for name, cells in conditional.items() if name not in parts}
     arrays: Arrays = {"samples": tables.numbers(columns, modality, str(path)), **parts_of(path, parts)}
     return arrays if not conditions else {**arrays, "condition": _joined(conditions)}
 
 
 def parts_of(path: Path, columns: dict[str, list[str]]) -> Arrays:
-    """Parts of a condition by their headings: ``condition/<part>``, or ``condition/<part>/<i>`` for each number."""
-    names: dict[str, list[Array]] = {}
+    """Parts of a condition by their headings: ``condition/<part>``, or ``condition/<part>/<i>`` for each number.
+
+    Of a part of several axes ``<i>`` is ``0_1`` for element [0, 1]. Numbers have their places by their headings,
+    whatever the order of the columns.
+    """
+    names: dict[str, dict[str, Array]] = {}
     for name, texts in columns.items():
-        part = PART + name.removeprefix(PART).split("/")[0]
-        names.setdefault(part, []).append(_column(texts, path, name))
-    several = {name for name in names if name not in columns}
-    return {name: np.stack(each, 1) if name in several else each[0] for name, each in names.items()}
+        part, _, place = name.removeprefix(PART).partition("/")
+        names.setdefault(PART + part, {})[place] = _column(texts, path, name)
+    return {name: each[""] if list(each) == [""] else _placed(each) for name, each in names.items()}
 
 
-def _joined(columns: list[Array]) -> Array:
-    return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+def _placed(columns: dict[str, Array]) -> Array:
+    """Columns by their places in an array ``[n, ...]``; one after another if that is not what their names say."""
+    if all(re.fullmatch(r"\d+(_\d+)*", place) for place in columns):
+        places = {tuple(map(int, place.split("_"))): column for place, column in columns.items()}
+        if len({len(place) for place in places}) == 1:
+            shape = tuple(max(axis) + 1 for axis in zip(*places, strict=True))
+            if len(places) == len(columns) == math.prod(shape):
+                stacked = np.stack([places[place] for place in np.ndindex(shape)], axis=1)
+                return stacked.reshape(-1, *shape)
+    return np.stack(list(columns.values()), axis=1)
+
+
+def _joined(columns: dict[str, Array]) -> Array:
+    """Classes ``[n]`` of the column ``condition``; vectors ``[n, d]`` of condition0, ..., of which there may be one."""
+    if list(columns) == ["condition"]:
+        return columns["condition"]
+    return np.stack(list(columns.values()), axis=1)
 
 
 def csv(path: Path, event_shape: Shape = None, modality: Modality | None = None) -> Arrays:
@@ -81,13 +100,13 @@ def csv(path: Path, event_shape: Shape = None, modality: Modality | None = None)
     file = delimited.read(path, verbatim=isinstance(modality, Text))
     if isinstance(modality, Text) and event_shape is not None and "text" in file.header:
         return _texts(path, file, event_shape, modality)
-    columns: dict[bool, list[Array]] = {False: [], True: []}
+    columns: dict[bool, dict[str, Array]] = {False: {}, True: {}}
     cells = file.columns(file.header)
     parts = {name: column for name, column in cells.items() if name.startswith(PART)}
     for name in file.header:
         if name not in parts:
-            columns[is_conditional(name)].append(_column(cells[name], path, name))
-    arrays = {"samples": np.stack(columns[False], axis=1)} if columns[False] else {}
+            columns[is_conditional(name)][name] = _column(cells[name], path, name)
+    arrays = {"samples": np.stack(list(columns[False].values()), axis=1)} if columns[False] else {}
     if columns[True]:
         arrays["condition"] = _joined(columns[True])
     arrays |= parts_of(path, parts)
@@ -104,7 +123,7 @@ def _texts(path: Path, file: Delimited, event_shape: tuple[int, ...], modality: 
     columns = file.columns()
     arrays: Arrays = {"samples": text.numbers(columns["text"], modality, event_shape[0], str(path))}
     names = [name for name in file.header if is_conditional(name)]
-    if plain := [_column(columns[name], path, name) for name in names if not name.startswith(PART)]:
+    if plain := {name: _column(columns[name], path, name) for name in names if not name.startswith(PART)}:
         arrays["condition"] = _joined(plain)
     return arrays | parts_of(path, {name: columns[name] for name in names if name.startswith(PART)})
 

@@ -25,11 +25,11 @@ def unpictured(event_shape: tuple[int, ...], modality: Modality | None) -> str |
     if picture_of(event_shape, modality) is not None:
         return None
     shape = " x ".join(map(str, event_shape)) or "none"
-    return f"samples of shape {shape} cannot be drawn, only images [1 or 3, height, width], points, numbers, recordings"
+    return f"samples of shape {shape} cannot be drawn, only images [1 or 3, height, width], sequences, points, numbers"
 
 
 def png(samples: Array, extras: Extras) -> bytes:
-    """Images, points, numbers, or samples of a modality that draws itself, as a picture; see :func:`picture_of`."""
+    """Images, sequences, points, numbers, or samples of a modality that draws itself, drawn; see :func:`picture_of`."""
     content = _picture(samples, extras)
     return in_png(content, {"about": dict(extras.about)}) if extras.about else content
 
@@ -46,9 +46,16 @@ def _picture(samples: Array, extras: Extras) -> bytes:
         return draw_images(
             samples, classes=classes, levels=extras.levels, value_range=extras.value_range, columns=extras.columns
         )
+    if picture == "sequences":
+        from zoo.render.sequences import draw_sequences
+
+        return draw_sequences(samples, extras)
     from zoo.render.points import draw_histogram, draw_scatter
 
-    return (draw_scatter if picture == "scatter" else draw_histogram)(samples, extras.density, extras.density_seconds)
+    if picture == "scatter":
+        names = [column.name for column in extras.modality.columns] if isinstance(extras.modality, Table) else []
+        return draw_scatter(samples, extras.density, extras.density_seconds, names)
+    return draw_histogram(samples, extras.density, extras.density_seconds)
 
 
 def recordings(samples: Array, extras: Extras) -> bytes:
@@ -136,15 +143,16 @@ def csv(samples: Array, extras: Extras) -> bytes:
 
 
 def _add(columns: list[str], rows: list[list[str]], name: str, cells: conditional.Cells) -> None:
-    """Columns of a condition: its words, or its numbers if it has few for each sample."""
+    """Columns of a condition: its words, or its numbers if :func:`conditional.in_row` says so."""
     if isinstance(cells, list):
         columns.append(name)
         for row, cell in zip(rows, cells, strict=True):
             row.append("" if cell is None else cell if isinstance(cell, str) else _shortest(cell))
-    elif cells.ndim <= 2:
-        columns += [name] if cells.ndim == 1 else [f"{name}/{i}" for i in range(cells.shape[1])]
-        for row, value in zip(rows, cells, strict=True):
-            row += [_shortest(v) for v in np.atleast_1d(value)]
+    elif conditional.in_row(cells):
+        places = ["_".join(map(str, index)) for index in np.ndindex(cells.shape[1:])]
+        columns += [name] if cells.ndim == 1 else [f"{name}/{place}" for place in places]
+        for row, value in zip(rows, cells.reshape(len(cells), len(places)), strict=True):
+            row += [_shortest(v) for v in value]
 
 
 def txt(samples: Array, extras: Extras) -> bytes:

@@ -26,6 +26,8 @@ from zoo.paths import GaussianPath
 from zoo.samplers.spacing import Grid, Point, Spacing
 from zoo.samplers.table import StepTable
 
+_RULE = "a sampler adds x, D and noise to each other and multiplies them by numbers, nothing else"
+
 
 @dataclass(frozen=True, eq=False)
 class Linear:
@@ -35,14 +37,22 @@ class Linear:
     noises: Mapping[int, float] = field(default_factory=dict)
 
     def __add__(self, other: Linear) -> Linear:
+        if not isinstance(other, Linear):
+            raise TypeError(f"{_RULE}, and a {type(other).__name__} is added")
         return Linear(_added(self.values, other.values), _added(self.noises, other.noises))
 
+    __radd__ = __add__
+
     def __mul__(self, factor: float) -> Linear:
+        if isinstance(factor, Linear):
+            raise TypeError(f"{_RULE}, and two of them are multiplied")
         return Linear({k: factor * v for k, v in self.values.items()}, {k: factor * v for k, v in self.noises.items()})
 
     __rmul__ = __mul__
 
     def __truediv__(self, divisor: float) -> Linear:
+        if isinstance(divisor, Linear):
+            raise TypeError(f"{_RULE}, and one of them is divided by another")
         return self * (1.0 / divisor)
 
     def __sub__(self, other: Linear) -> Linear:

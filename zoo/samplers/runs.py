@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from zoo.arrays import Array
 from zoo.conditions import Condition, ConditionLike
-from zoo.errors import UnknownNameError, UsageError
+from zoo.errors import PluginError, UnknownNameError, UsageError, ZooError
 from zoo.paths import CorruptionPath, absent, lacking, path_from
 from zoo.samplers.builtin import BUILTIN, SamplerFunction
 from zoo.samplers.guidance import Guidance, RunCondition, Weighted, rest
@@ -65,6 +65,7 @@ def table_for(
     Raises:
         UnknownNameError: no such sampler.
         UsageError: steps, guidance, strength or options that the sampler or the model does not support.
+        PluginError: a sampler of a plugin fails, or returns no table.
     """
     asked = SamplingOptions(sampler, steps, guidance, strength=strength, own=options)
     return table_of(program, asked, samplers)
@@ -94,10 +95,19 @@ def table_of(
             table = _from_bundle(program, chosen, options, samplers, stored())
         else:
             own, initial = _own(program, chosen, options)
+            call = _call(program, chosen, options, own, samplers)
             try:
-                table = _call(program, chosen, options, own, samplers)()
+                table = call()
+            except ZooError:
+                raise
             except TypeError as error:
                 raise UsageError(f"sampler {chosen}: {error}") from error
+            except Exception as error:
+                if chosen in BUILTIN:
+                    raise
+                raise _failure(chosen, error) from error
+            if not isinstance(table, StepTable):
+                raise _no_table(chosen, table)
             table = _adapted(table, program, options, initial)
         table = table.with_guidance(program.guidance if options.guidance is None else options.guidance)
     further: tuple[Weighted, ...] = ()
@@ -125,6 +135,19 @@ def _call(
     if "unclipped_column" in inspect.signature(function).parameters:
         own = {"unclipped_column": program.unclipped_column, **own}
     return partial(function, path, count, **own)
+
+
+def _no_table(name: str, value: object) -> PluginError:
+    """What a plugin's sampler returned, told as its failure."""
+    told = f"sampler {name} returns {type(value).__name__}, not a StepTable"
+    return PluginError(told, hint="It ends with `return run.table(x)`.")
+
+
+def _failure(name: str, error: Exception) -> PluginError:
+    """What a plugin's sampler raised, told as its failure."""
+    from zoo.registry.discovery import located
+
+    return PluginError(f"sampler {name} fails: {located(error)}")
 
 
 def _adapted(table: StepTable, program: Iterate, options: SamplingOptions, initial_scale: float | None) -> StepTable:

@@ -28,6 +28,7 @@ class Template:
         name: that of what it brings, which is replaced.
         summary: what the package brings, as it stands.
         kinds: of what the new name must be free, keys of :data:`zoo.registry.discovery.KINDS`.
+        page: of the documents that explains it, below ``docs/``.
         tries: commands to try it with, one a line.
         words: others that are replaced, by what they become: ``{name}``, ``{module}``.
     """
@@ -35,6 +36,7 @@ class Template:
     name: str
     summary: str
     kinds: tuple[str, ...]
+    page: str
     tries: str
     words: dict[str, str] = field(default_factory=dict)
 
@@ -49,39 +51,49 @@ TEMPLATES = {
         "twist",
         "a flow with a transform of its own",
         ("architecture",),
+        "plugins/flow.md",
         _TRAINS + "zoo run {name}.bundle -n 1000 -o samples.png" + _PAGE,
     ),
     "diffusion": Template(
         "film",
         "the network of a diffusion",
         ("architecture",),
+        "plugins/diffusion-network.md",
         _TRAINS + "zoo run {name}.bundle --class 0 -n 500 -o samples.png" + _PAGE,
     ),
     "sampler": Template(
         "restart",
         "a sampler for every diffusion",
         ("sampler",),
+        "plugins/sampler.md",
         "zoo run moons-rectified-flow --sampler {name} --steps 8 -n 500 -o samples.png",
     ),
     "dataset": Template(
         "spirals",
         "a data set, with a recipe that trains a flow on it",
         ("data set",),
+        "plugins/data-set.md",
         _TRAINS + "zoo run {name}.bundle --class second -n 500 -o samples.png" + _PAGE,
     ),
     "metric": Template(
-        "coverage", "a number of zoo eval", ("metric",), "zoo eval moons-nsf --metric {name} --samples 500"
+        "coverage",
+        "a number of zoo eval",
+        ("metric",),
+        "plugins/metric.md",
+        "zoo eval moons-nsf --metric {name} --samples 500",
     ),
     "target": Template(
         "script",
         "a target of zoo export",
         ("exporter",),
+        "plugins/target.md",
         "zoo export moons-nsf --target {name} --check -o moons-{name}",
     ),
     "adapter": Template(
         "acme",
         "an adapter of another library's models",
         ("adapter",),
+        "adapters.md",
         "python -c 'import zoo, {module}_library as library; "
         'zoo.export(zoo.wrap(library.TriangularFlow(3)), "{name}.bundle")\'' + _PAGE,
         {"acme_flows": "{module}_library"},
@@ -90,6 +102,7 @@ TEMPLATES = {
         "rejection",
         "a kind of program, and a model that samples by it",
         ("program",),
+        "plugins/program.md",
         _TRAINS.replace("{name}.toml", "{name}-model.toml") + "zoo run {name}.bundle -n 1000 -o samples.csv",
         {"resampled": "{name}-model"},
     ),
@@ -175,6 +188,7 @@ def written(naming: Naming, kind: str) -> Iterator[tuple[PurePosixPath, str]]:
         "plugin_dist": naming.distribution,
         "plugin_name": naming.name,
         "plugin_summary": template.summary,
+        "plugin_page": f"docs/{template.page}",
         "plugin_try": f"```sh\n{tries}\n```",
     }
     for path, text in _files(FILES / COMMON):

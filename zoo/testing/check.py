@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from zoo.errors import CheckError, MissingDependencyError, NotApplicable, ZooError
-from zoo.registry.discovery import culprit, last_line
+from zoo.registry.discovery import located
 
 #: the work of a check by its name
 Checks = dict[str, Callable[[], None]]
@@ -50,19 +50,19 @@ class PluginCheck:
         except MissingDependencyError as error:
             raise NotApplicable(str(error), hint=error.hint) from error
         except ZooError as error:
-            raise CheckError(f"{self}: {error}", hint=self._where(error.hint)) from error
+            raise CheckError(f"{self}: {error}", hint=self._where(error, error.hint)) from error
         except Exception as error:
-            place = culprit(error)
-            where = f" ({Path(place[0]).name}:{place[1]})" if place else ""
-            raise CheckError(f"{self}: {last_line(error)}{where}", hint=self._where(None)) from error
+            raise CheckError(f"{self}: {located(error)}", hint=self._where(error, None)) from error
 
-    def _where(self, hint: str | None) -> str | None:
-        """What to do next, and the file and line of what was checked."""
+    def _where(self, error: Exception, hint: str | None) -> str | None:
+        """What to do next, and the file and line of what was checked: where it raised, or where it begins."""
         try:
-            file = inspect.getsourcefile(self.subject)  # type: ignore[arg-type]
-            place = f"Look at {file}:{inspect.getsourcelines(self.subject)[1]}."  # type: ignore[arg-type]
+            file = str(inspect.getsourcefile(self.subject))  # type: ignore[arg-type]
+            line = inspect.getsourcelines(self.subject)[1]  # type: ignore[arg-type]
         except (OSError, TypeError):
             return hint
+        lines = [each.lineno for each in traceback.extract_tb(error.__traceback__) if each.filename == file]
+        place = f"Look at {file}:{lines[-1] if lines else line}."
         return f"{hint} {place}" if hint else place
 
 
@@ -111,7 +111,9 @@ class Report:
 
     def __str__(self) -> str:
         ran = len(self.outcomes) - len(self.of("not run"))
-        return f"{ran} checks ran, {len(self.of('failed'))} failed, {len(self.of('not run'))} did not run"
+        return (
+            f"{ran} check{'s' * (ran != 1)} ran, {len(self.of('failed'))} failed, {len(self.of('not run'))} did not run"
+        )
 
 
 def skipping(check: PluginCheck) -> Callable[[], None]:

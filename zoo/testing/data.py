@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -24,22 +25,33 @@ def of_dataset(registry: Registry, item: Item, make: Any) -> Checks:
     def load() -> Dataset:
         return _loaded(make, item.description.name)
 
+    def loaded() -> Dataset:
+        """For the checks after the first: one failure is not told four times."""
+        try:
+            return load()
+        except NotApplicable:
+            raise
+        except Exception as error:
+            raise NotApplicable("the data set is not made, which the check `splits` tells of") from error
+
     return {
         "splits": lambda: _splits(load()),
-        "finite": lambda: _finite(load()),
-        "repeatable": lambda: _repeatable(load(), _loaded(make, item.description.name)),
-        "held-out": lambda: _held_out(load()),
+        "finite": lambda: _finite(loaded()),
+        "repeatable": lambda: _repeatable(loaded(), _loaded(make, item.description.name)),
+        "held-out": lambda: _held_out(loaded()),
         "options": lambda: _options(make),
     }
 
 
 def _loaded(make: Callable[..., object], name: str) -> Dataset:
     try:
-        data = make()
+        inspect.signature(make).bind()
     except TypeError as error:
         raise CheckError(
             f"it cannot be called without options: {error}", hint="Give every option a default."
         ) from error
+    try:
+        data = make()
     except (DataError, UsageError) as error:
         if " of data set " in str(error) and not isinstance(error, UsageError):  # as zoo.data.fetch says
             raise NotApplicable(f"its files are not here: {error}") from error
@@ -82,19 +94,25 @@ def _finite(data: Dataset) -> None:
     for name, split in _named(data).items():
         x = np.asarray(split.x[:_ROWS])
         if x.dtype.kind == "f":
-            check_finite(x.astype(np.float32), f"the {name} split")
+            check_finite(x.astype(np.float32), f"the samples of the {name} split")
         if data.levels and x.dtype.kind in "iuf" and not (x.min() >= 0 and x.max() < data.levels):
             raise CheckError(f"the {name} split goes from {x.min()} to {x.max()}, with {data.levels} levels")
 
 
 def _repeatable(data: Dataset, again: Dataset) -> None:
     for (name, one), two in zip(_named(data).items(), _named(again).values(), strict=True):
-        same = len(one) == len(two) and np.array_equal(np.asarray(one.x[:_ROWS]), np.asarray(two.x[:_ROWS]))
+        same = len(one) == len(two) and _equal(one.x[:_ROWS], two.x[:_ROWS])
         if not same:
             raise CheckError(
                 f"the {name} split differs the second time, with the same options",
                 hint="Draw from np.random.default_rng(seed), with seed as an option.",
             )
+
+
+def _equal(one: Any, two: Any) -> bool:
+    """Whether values are the same, of which some may be NaN: that they are finite is a check of its own."""
+    a, b = np.asarray(one), np.asarray(two)
+    return np.array_equal(a, b, equal_nan=a.dtype.kind == b.dtype.kind == "f")
 
 
 def _held_out(data: Dataset) -> None:

@@ -27,14 +27,29 @@ _MEAN, _DEVIATION, _ERROR = 0.5, 0.7, 0.05
 def of_sampler(registry: Registry, item: Item, make: Any) -> Checks:
     """What is promised of a function ``(path, steps, **options) -> StepTable``."""
     described = cast(Sampler, item.description)
-    return {
-        "table": lambda: _tables(make),
+    others: Checks = {
         "repeatable": lambda: _repeatable(make),
         "stochastic": lambda: _stochastic(make, described.stochastic),
         "one-point": lambda: _one_point(make),
         "normal-data": lambda: _normal_data(make, described.denoises),
         "refuses": lambda: _refuses(make),
     }
+    return {"table": lambda: _tables(make)} | {what: _after_tables(make, work) for what, work in others.items()}
+
+
+def _after_tables(make: Callable[..., StepTable], work: Callable[[], None]) -> Callable[[], None]:
+    """A check of tables, where there are some: one failure is not told six times."""
+
+    def checked() -> None:
+        try:
+            _tables(make)
+        except NotApplicable:
+            raise
+        except Exception as error:
+            raise NotApplicable("it makes no tables, which the check `table` tells of") from error
+        work()
+
+    return checked
 
 
 def _paths() -> list[GaussianPath]:

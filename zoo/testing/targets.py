@@ -57,6 +57,9 @@ class _Target:
             name = f"{BUNDLE}/{path.relative_to(toys.bundle()).as_posix()}"
             if path.is_file() and files.get(name) != sha256(path):
                 raise CheckError(f"it changes or removes {name}, which its code is to read")
+        inner = {f"{BUNDLE}/{path.relative_to(toys.bundle()).as_posix()}" for path in toys.bundle().rglob("*")}
+        if added := sorted(name for name in files if name.startswith(f"{BUNDLE}/") and name not in inner):
+            raise CheckError(f"it writes {added[0]}, where only the bundle's own files are to be; write beside them")
 
     def repeatable(self) -> None:
         """The same bundle gives the same bytes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,9 @@ class Sketches:
             return
         modality = self.data.modality
         suffix = default_suffix(model.event_shape, modality)
-        extras = Extras(levels=self.data.levels, modality=modality, length=model.length)
+        # parts may say where a path begins, and show the plane that it is in
+        parts = condition if isinstance(condition, Mapping) else None
+        extras = Extras(parts, levels=self.data.levels, modality=modality, length=model.length)
         write(
             np.asarray(drawn.cpu().numpy(), np.float32), self.folder / f"step-{step:07d}{suffix}", extras, replace=True
         )

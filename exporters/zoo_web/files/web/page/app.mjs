@@ -7,11 +7,13 @@
 
 import { Client } from "./client.mjs";
 import { element, save } from "./dom.mjs";
-import { $, SLIDERS, captionsOf, choices, choose, fill, lock, optionsOf, show, tellSliders } from "./form.mjs";
+import { $, SLIDERS, captionsOf, choices, choose, fill, lock, optionsOf, pickerOf, show, tellSliders } from "./form.mjs";
 import { Images, pictureShape } from "./images.mjs";
 import { Numbers } from "./numbers.mjs";
+import { Pairs, pairsOf } from "./pairs.mjs";
 import { shortened } from "./parts.mjs";
 import { Points, gridOf } from "./points.mjs";
+import { Sequences, sequenceOf } from "./sequences.mjs";
 import { Sounds, sampleRate } from "./sounds.mjs";
 import { Texts, alphabetOf } from "./texts.mjs";
 
@@ -21,10 +23,12 @@ const state = (globalThis.genzoo = { ready: false, running: false, manifest: nul
 
 /** The view of the samples, the default number of samples, and the largest that a page can show. */
 const KINDS = {
-  points: { many: () => 2000, most: 100_000, view: (where, manifest, n) => new Points(where, n) },
+  points: { many: () => 2000, most: 100_000, view: (where, { kind }, n) => new Points(where, n, kind?.columns?.map(({ name }) => name)) },
   sounds: { many: () => 1, most: 50, view: (...args) => new Sounds(...args) },
   texts: { many: () => 40, most: 10_000, view: (...args) => new Texts(...args) },
   images: { many: ({ programs }) => (programs.sample.kind === "iterate" ? 10 : 40), most: 1000, view: (...args) => new Images(...args) },
+  sequences: { many: () => 16, most: 1000, view: (...args) => new Sequences(...args) },
+  pairs: { many: () => 1000, most: 20_000, view: (...args) => new Pairs(...args) },
   numbers: { many: () => 100, most: 100_000, view: (...args) => new Numbers(...args) },
 };
 
@@ -33,6 +37,8 @@ function kindOf(manifest) {
   if (alphabetOf(manifest)) return KINDS.texts;
   if (shape.length === 1 && shape[0] === 2) return KINDS.points;
   if (sampleRate(manifest)) return KINDS.sounds;
+  if (sequenceOf(manifest)) return KINDS.sequences;
+  if (pairsOf(manifest)) return KINDS.pairs;
   return pictureShape(manifest) ? KINDS.images : KINDS.numbers;
 }
 
@@ -69,6 +75,8 @@ async function run() {
     state.last = { ...result, ...options };
     show("saving", true);
     show("save-picture", Boolean(state.view.picture));
+    show("save-written", Boolean(state.view.written));
+    if (state.view.written) $("save-written").textContent = `Save ${state.view.written().what}`;
   } catch (error) {
     $("status").textContent = error.name === "AbortError" ? "Stopped." : "";
     if (error.name !== "AbortError") fail(error);
@@ -76,6 +84,16 @@ async function run() {
     progress(state.last ? 1 : 0);
     lock(state.running = false);
   }
+}
+
+/** What a click on a plot of the plane does: samples are drawn from there; null where their start is not given. */
+function picker() {
+  const pick = pickerOf(state.manifest);
+  return pick && ((place) => {
+    if (state.running) return;
+    pick(place);
+    run();
+  });
 }
 
 /** Draw samples and show them, with previews if they are drawn in steps. */
@@ -86,7 +104,7 @@ async function draw(options, captions) {
     if (view) return view;
     state.view?.close?.();
     show("saving", false);
-    return (state.view = view = kindOf(manifest).view($("view"), manifest, options.n, captions));
+    return (state.view = view = kindOf(manifest).view($("view"), manifest, options.n, captions, options.condition, picker()));
   };
   const listen = ({ done, total, data, first }) => {
     if (data) {
@@ -97,7 +115,7 @@ async function draw(options, captions) {
       $("status").textContent = `Step ${done} of ${total}`;
     }
   };
-  const result = await client.call("sample", { ...options, previews: stepped && kindOf(manifest) !== KINDS.numbers }, listen);
+  const result = await client.call("sample", { ...options, previews: stepped && ![KINDS.numbers, KINDS.pairs].includes(kindOf(manifest)) }, listen);
   if (opened().done) view.done(result.data);
   else view.show(result.data);
   return result;
@@ -167,6 +185,10 @@ $("dice").addEventListener("click", () => {
 });
 for (const name of SLIDERS) $(name).addEventListener("input", tellSliders);
 $("save-picture").addEventListener("click", () => state.view.picture().toBlob((blob) => save(`${state.manifest.model.name}.png`, blob)));
+$("save-written").addEventListener("click", () => {
+  const { suffix, content } = state.view.written();
+  save(`${state.manifest.model.name}.${suffix}`, new Blob([content], { type: "text/plain" }));
+});
 $("save-numbers").addEventListener("click", () => {
   const { data, shape, seed } = state.last;
   save(`${state.manifest.model.name}.json`, new Blob([JSON.stringify({ shape, seed, data: Array.from(data) })], { type: "application/json" }));

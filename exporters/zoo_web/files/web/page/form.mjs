@@ -6,7 +6,8 @@
 
 import { labelsOf } from "../genzoo/conditions.mjs";
 import { tempers } from "../genzoo/noise.mjs";
-import { Parts } from "./parts.mjs";
+import { partsOf } from "../genzoo/parts.mjs";
+import { NumberFields, Parts } from "./parts.mjs";
 
 export const $ = (id) => document.getElementById(id);
 /** The sliders, by their names. */
@@ -16,8 +17,8 @@ export const show = (id, shown) => $(id).classList.toggle("hidden", !shown);
 /** The sliders' initial positions, which stand for the guidance of the table and the temperature of the bundle, since
  * sliders have coarser steps. */
 const own = {};
-/** The fields of named parts of a condition. */
-let parts = null;
+/** The fields of named parts of a condition, and those of a vector. */
+let parts = null, numbers = null;
 
 /** Set the form up for a model. `n`: initial number of samples; `most`: the largest; `initial`: the
  * condition to begin with: `vector` of a model that takes one, `condition` by the names of parts. */
@@ -32,8 +33,11 @@ export function fill({ manifest, tables }, n, most, { vector, condition: values 
     $("class").replaceChildren(new Option("each in turn", ""), ...labelsOf(condition).map((label) => new Option(label, label)));
   }
   if (condition?.kind === "vector") {
-    $("vector-label").textContent = condition.labels.length ? condition.labels.join(", ") : `Condition, ${condition.size} numbers`;
-    $("vector").value = vector.join(", ");
+    const [part] = partsOf(condition);
+    numbers = new NumberFields({ ...part, name: "condition", meaning: condition.size > 1 ? `${condition.size} numbers` : "a number" });
+    $("vector-field").replaceChildren(numbers.made("vector"));
+    numbers.hidden.id = "vector";
+    put("vector", vector.join(", "));
   }
   parts = new Parts($("parts"), manifest, values);
   show("parts", parts.parts.length > 0);
@@ -49,6 +53,19 @@ export function fill({ manifest, tables }, n, most, { vector, condition: values 
   $("n").max = most;
   $("n").value = n;
   tellSliders();
+}
+
+/** Sets the part of the condition where paths begin, if a manifest's samples are such, to a place [x, y]; else null. */
+export function pickerOf({ kind }) {
+  const name = kind?.kind === "trajectory" ? kind.start : null;
+  return parts.has(name) ? (place) => parts.change(name, place.join(", ")) : null;
+}
+
+/** Put a choice into its field. */
+function put(name, value) {
+  $("form").elements[name].value = value;
+  if (name === "vector") numbers?.show(value);
+  parts?.set(name, value);
 }
 
 /** Write the sliders' values beside them. */
@@ -70,11 +87,8 @@ export function choices() {
 
 /** Apply choices, for example from the address; missing ones are left unchanged. */
 export function choose(given) {
-  const fields = $("form").elements;
   for (const [name, value] of given) {
-    if (!Object.hasOwn(choices(), name)) continue;
-    fields[name].value = value;
-    parts.set(name, value);
+    if (Object.hasOwn(choices(), name)) put(name, value);
   }
   tellSliders();
 }

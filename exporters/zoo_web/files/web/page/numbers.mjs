@@ -19,27 +19,50 @@ export class Numbers {
   }
 
   done(data) {
+    this.data = data;
     const shown = Math.min(this.size, COLUMNS), more = this.size > COLUMNS ? ["…"] : [];
     const row = (first, cells, name) => element("tr", {}, element("th", { textContent: first }), ...cells.map((text) => element(name, { textContent: text })));
-    const heads = Array.from({ length: shown }, (_, i) => this.columns?.[i].name ?? `x${placeOf(i, this.shape)}`);
+    const heads = this.heads(",").slice(0, shown);
     const table = element("table", {}, row("", [...heads, ...more], "th"));
     for (let i = 0; i < Math.min(data.length / this.size, ROWS); i++) {
       const values = Array.from(data.subarray(i * this.size, i * this.size + shown), (v, j) => cellOf(this.columns?.[j], v));
       table.append(row(this.captions ? `${i + 1} · ${this.captions[i]}` : i + 1, [...values, ...more], "td"));
     }
     const scroll = element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Numbers of the samples" }, table);
-    this.view.replaceChildren(scroll);
+    const n = data.length / this.size, all = n > ROWS ? `the first ${ROWS} of ${n} rows` : `${n} row${n === 1 ? "" : "s"}`;
+    const told = `${all}, ${this.size > COLUMNS ? `${COLUMNS} of ` : ""}${this.size} column${this.size === 1 ? "" : "s"}`;
+    this.view.replaceChildren(scroll, element("p", { className: "quiet", textContent: told }));
+  }
+
+  /** The names of the numbers of a sample. */
+  heads(between) {
+    return Array.from({ length: this.size }, (_, i) => this.columns?.[i].name ?? `x${placeOf(i, this.shape).join(between)}`);
+  }
+
+  /** The samples as a file, in the columns of `zoo run -o x.csv`. */
+  written() {
+    const cell = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text), rows = [this.heads("_")];
+    for (let i = 0; i < this.data.length; i += this.size) {
+      rows.push(Array.from(this.data.subarray(i, i + this.size), (v, j) => (this.columns?.[j].grain ? cellOf(this.columns[j], v) : shortest(v))));
+    }
+    return { what: "table", suffix: "csv", content: rows.map((row) => `${row.map(cell).join(",")}\n`).join("") };
   }
 }
 
-/** Where number i of an event lies: `3` of a vector, `1,1` of a sequence of pairs. */
+/** The shortest decimal that is read as the same float32. */
+function shortest(value) {
+  const text = [6, 7, 8, 9].map((digits) => Number(value.toPrecision(digits))).find((each) => Math.fround(each) === value);
+  return String(text ?? value);
+}
+
+/** Where number i of an event lies: [3] of a vector, [1, 1] of a sequence of pairs. */
 function placeOf(i, shape) {
   const place = [];
   for (const size of [...shape].reverse()) {
     place.unshift(i % size);
     i = Math.floor(i / size);
   }
-  return place.join(",");
+  return place;
 }
 
 /** A number as shown in its column: a category by its name, others rounded down to its grain, within its range. */

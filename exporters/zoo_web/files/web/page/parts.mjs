@@ -21,11 +21,31 @@ export class Parts {
    * @param {object} manifest
    * @param {object} [initial] values to begin with, by the names of the parts
    */
-  constructor(where, { condition }, initial = {}) {
+  constructor(where, { condition, kind }, initial = {}) {
     this.parts = condition?.parts ? partsOf(condition) : [];
     this.controls = new Map(this.parts.map((part) => [`${PREFIX}${part.name}`, new KINDS[part.modality](part)]));
     where.replaceChildren(...Array.from(this.controls, ([name, control]) => control.made(name)));
+    if (kind?.kind === "trajectory" && kind.heatmap) this.link(kind);
     for (const part of this.parts) if (Object.hasOwn(initial, part.name)) this.set(`${PREFIX}${part.name}`, textOf(part, initial[part.name]));
+  }
+
+  /** Let the picture of a trajectory show its start, wherever a visitor puts that. */
+  link({ start, picture, extent, heatmap }) {
+    const [from, to] = [start, picture].map((name) => this.controls.get(`${PREFIX}${name}`));
+    if (!from || !(to instanceof Picture)) return;
+    from.changed = () => {
+      const place = from.hidden.value.split(/[\s,;]+/).filter(Boolean).map(Number);
+      if (place.length === 2 && place.every(Number.isFinite)) to.spot(place, extent, heatmap);
+    };
+  }
+
+  /** Whether there is a part of this name. */
+  has(name) { return this.controls.has(`${PREFIX}${name}`); }
+
+  /** Choose a value in a visitor's place. */
+  change(name, text) {
+    this.set(`${PREFIX}${name}`, text);
+    this.controls.get(`${PREFIX}${name}`).changed?.();
   }
 
   /** Show a value that was chosen elsewhere. */
@@ -56,8 +76,11 @@ function textOf({ modality, alphabet, labels }, value) {
   if (modality === "classes") return labels[value] ?? String(value);
   if (modality === "tokens" && alphabet !== null) return value.map((id) => Array.from(alphabet)[id]).join("");
   if (modality === "tokens" && labels.length) return value.map((id) => labels[id]).filter(Boolean).join(" ");
+  if (modality === "sequence") return value.map((row) => row.join(", ")).join("\n");
   return modality === "numbers" || modality === "tokens" ? value.join(", ") : JSON.stringify(value);
 }
+
+const numbersOf = (text) => text.split(/[\s,;]+/).filter(Boolean).map(Number);
 
 /** The value that a text stands for; null for an empty one, and what is none is left for the model to refuse. */
 function valueOf(part, text) {
@@ -65,7 +88,8 @@ function valueOf(part, text) {
   const { modality } = part;
   if (takesTexts(part)) return text;
   if (modality === "image") return { data: unitsOf(part, bytesOf(part, text)), shape: part.shape };
-  if (modality === "numbers" || modality === "tokens") return text.split(/[\s,;]+/).filter(Boolean).map(Number);
+  if (modality === "numbers" || modality === "tokens") return numbersOf(text);
+  if (modality === "sequence" && !text.trim().startsWith("[")) return text.split("\n").filter((line) => line.trim()).map(numbersOf);
   try {
     return JSON.parse(text);
   } catch (error) {
@@ -131,21 +155,24 @@ class Classes extends Control {
   }
 }
 
-class NumberFields extends Control {
+/** Up to {@link FIELDS} numbers in a field each, under its label if it has one; more in one field. */
+export class NumberFields extends Control {
   inside() {
     const { shape: [size], labels, name, minimum, maximum } = this.part, range = { min: minimum ?? "", max: maximum ?? "", step: "any" };
     if (size > FIELDS) return [this.input = this.field("input", { placeholder: `${size} numbers` })];
     this.inputs = Array.from({ length: size }, (_, i) => {
-      return element("input", { type: "number", ...range, placeholder: labels[i] ?? "", title: labels[i] ?? "", ariaLabel: `${name}, ${labels[i] ?? i + 1}` });
+      return element("input", { type: "number", ...range, ariaLabel: `${name}, ${labels[i] ?? i + 1}` });
     });
     for (const input of this.inputs) input.addEventListener("input", () => this.tell());
-    return [element("span", { className: "numbers" }, ...this.inputs)];
+    const labelled = (input, i) => (labels[i] ? element("label", {}, element("span", { textContent: labels[i] }), input) : input);
+    return [element("span", { className: "numbers" }, ...this.inputs.map(labelled))];
   }
 
   tell() {
     const values = this.inputs.map(({ value }) => value);
     // an empty one among others is no number
     this.say(values.every((value) => value === "") ? "" : values.map((value) => value || "NaN").join(", "));
+    this.changed?.();
   }
 
   show(text) {
@@ -176,6 +203,21 @@ class Json extends Control {
   both(text) {
     this.say(text);
     this.show(text);
+  }
+}
+
+/** A sequence: a line of numbers for each position. */
+class Lines extends Json {
+  inside() {
+    const [input, file] = super.inside(), [length, width] = this.part.shape;
+    Object.assign(input, { rows: Number.isInteger(length) ? Math.min(Math.max(length, 2), 8) : 4, placeholder: `${width} number${width === 1 ? "" : "s"} a line` });
+    file.accept = ".json, .csv, .txt";
+    return [input, file];
+  }
+
+  label() {
+    const [length, width] = this.part.shape, numbers = `${width} number${width === 1 ? "" : "s"}`;
+    return `${super.label()} – ${Number.isInteger(length) ? `${length} line${length === 1 ? "" : "s"} of ${numbers}` : `${numbers} a line`}`;
   }
 }
 
@@ -258,6 +300,23 @@ class Picture extends Control {
     this.say(btoa(bytes.map((byte) => String.fromCharCode(byte)).join("")));
   }
 
+  /** Show a place of the plane in one channel, as a spot exp(-d²/2σ²), see the kind `trajectory` of a manifest. */
+  spot([x, y], [left, right, bottom, top], { channel, sigma }) {
+    const { channels, height, width } = this, area = height * width;
+    let bytes;
+    try {
+      bytes = bytesOf(this.part, this.hidden.value);
+    } catch { return; /* the run says so */ }
+    if (channel >= channels) return;
+    for (let p = 0; p < area; p++) {
+      const px = left + ((right - left) * ((p % width) + 0.5)) / width, py = top + ((bottom - top) * (Math.floor(p / width) + 0.5)) / height;
+      bytes[channel * area + p] = Math.round(255 * Math.exp(-((px - x) ** 2 + (py - y) ** 2) / (2 * sigma ** 2)));
+    }
+    const text = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+    this.say(text);
+    this.show(text);
+  }
+
   show(text) {
     this.clear();
     if (text === "") return;
@@ -274,4 +333,4 @@ class Picture extends Control {
   }
 }
 
-const KINDS = { classes: Classes, numbers: NumberFields, image: Picture, audio: Json, tokens: Tokens, sequence: Json };
+const KINDS = { classes: Classes, numbers: NumberFields, image: Picture, audio: Json, tokens: Tokens, sequence: Lines };

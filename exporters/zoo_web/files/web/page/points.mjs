@@ -22,7 +22,7 @@ export function extentOf(data) {
 
 /** The least and the largest of sorted numbers. Outliers, at most 0.5% at either end, do not widen what the others take
  * by more than half of it at either end. */
-function limitsOf(sorted) {
+export function limitsOf(sorted) {
   const n = sorted.length, [low, top] = [sorted[0] ?? 0, sorted[n - 1] ?? 0];
   if (n < LEAST) return [low, top];
   const out = Math.ceil(OUTLYING * n), [innerLow, innerTop] = [sorted[out], sorted[n - 1 - out]], reach = (innerTop - innerLow) / 2;
@@ -40,7 +40,8 @@ export function gridOf({ corner, side }) {
 
 /** A plot of n points; `show(data, first)` puts those from number `first` on, `density(values)` what lies beneath. */
 export class Points {
-  constructor(view, n) {
+  constructor(view, n, names = ["x", "y"]) {
+    this.names = names;
     this.data = new Float32Array(2 * n).fill(NaN);
     this.logDensity = null;
     this.canvas = canvasOf(PIXELS, PIXELS, `${n} points in the plane`);
@@ -81,7 +82,7 @@ export class Points {
     const range = (axis) => `${corner[axis].toFixed(2)} to ${(corner[axis] + side).toFixed(2)}`;
     const shown = this.logDensity ? "; shaded by the square root of the model's density" : "";
     const beyond = outside ? `; ${outside} of ${n} outside` : "";
-    this.caption.textContent = `x from ${range(0)}, y from ${range(1)}${shown}${beyond}`;
+    this.caption.textContent = `${this.names[0]} from ${range(0)}, ${this.names[1]} from ${range(1)}${shown}${beyond}`;
   }
 
   picture() { return this.canvas; }

@@ -28,15 +28,17 @@ export class Sounds {
     this.canvases = Array.from({ length: n }, (_, i) => canvasOf(900, 120, `Wave of ${title(i)}`));
     this.players = Array.from({ length: n }, (_, i) => element("audio", { controls: true, ariaLabel: title(i) }));
     this.parts = new Array(n).fill(null);
-    view.replaceChildren(...this.canvases.map((canvas, i) => {
-      return element("figure", { className: "sound" }, element("figcaption", { textContent: title(i) }), canvas, this.players[i]);
-    }));
+    this.titles = this.canvases.map((_, i) => element("figcaption", { textContent: title(i) }));
+    this.title = title;
+    view.replaceChildren(...this.canvases.map((canvas, i) => element("figure", { className: "sound" }, this.titles[i], canvas, this.players[i])));
   }
 
   show(data, first = 0) {
     for (let i = 0; i < data.length / this.size; i++) {
       this.parts[first + i] = heard(this.manifest, data.subarray(i * this.size, (i + 1) * this.size));
       wave(this.canvases[first + i], this.parts[first + i]);
+      const seconds = this.parts[first + i].length / this.rate;
+      this.titles[first + i].textContent = `${this.title(first + i)} · ${seconds.toFixed(2)} s at ${this.rate / 1000} kHz`;
     }
   }
 

@@ -35,4 +35,9 @@ export class Texts {
   }
 
   done(data) { this.show(data); }
+
+  /** The samples as a file: a line each. */
+  written() {
+    return { what: "texts", suffix: "txt", content: this.items.map(({ textContent }) => `${textContent}\n`).join("") };
+  }
 }
