@@ -383,7 +383,7 @@ def _labelled(condition: Condition, stored: StoredCondition) -> StoredCondition:
     return stored if stored is None or not labelled or not condition.plain else _as_texts(stored)
 
 
-def _as_texts(values: Any) -> Any:
+def _as_texts(values: ArrayLike) -> ArrayLike:
     return values.astype(str) if isinstance(values, np.ndarray) and values.dtype.kind in "iu" else values
 
 
@@ -435,7 +435,7 @@ def _read(part: Part, path: Path) -> ArrayLike:
     return _as_texts(values) if part.modality == "classes" and part.labels else _in_rows(part, values)
 
 
-def _in_rows(part: Part, values: Any) -> Any:
+def _in_rows(part: Part, values: ArrayLike) -> ArrayLike:
     """The cells of one column as rows, for a part of one number."""
     return values[:, None] if part.shape == (1,) and isinstance(values, np.ndarray) and values.ndim == 1 else values
 

@@ -43,14 +43,14 @@ class Linear:
 
     __radd__ = __add__
 
-    def __mul__(self, factor: float) -> Linear:
+    def __mul__(self, factor: float | Linear) -> Linear:
         if isinstance(factor, Linear):
             raise TypeError(f"{_RULE}, and two of them are multiplied")
         return Linear({k: factor * v for k, v in self.values.items()}, {k: factor * v for k, v in self.noises.items()})
 
     __rmul__ = __mul__
 
-    def __truediv__(self, divisor: float) -> Linear:
+    def __truediv__(self, divisor: float | Linear) -> Linear:
         if isinstance(divisor, Linear):
             raise TypeError(f"{_RULE}, and one of them is divided by another")
         return self * (1.0 / divisor)
