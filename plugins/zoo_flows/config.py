@@ -233,15 +233,7 @@ class Splines:
         return SplineMap(self.bins, self.bound)
 
     def needed(self, *, maps: bool, marginals: bool) -> None:
-        """Refuse settings of splines that there are none of.
-
-        Args:
-            maps: whether a network gives splines, of ``bins``.
-            marginals: whether there are splines with a number of bins of their own.
-
-        Raises:
-            ConfigError: ``bins`` or ``bound`` other than by default, which nothing would read.
-        """
+        """Refuse other than default ``bins`` without splines as ``maps``, and ``bound`` without any, as ConfigError."""
         defaults = Splines()
         if self.bins != defaults.bins and not maps:
             raise ConfigError("bins are those of splines, and the maps of this flow are not splines")

@@ -92,11 +92,9 @@ class TarFlow(Flow):
         if per_channel and order is None:
             raise ConfigError(f"per_channel is for images, and an event of shape {list(shared.event_shape)} is none")
         channels = shared.event_shape[0] if per_channel else None
-        layout: list[Transform] = (
-            [ElementwiseSpline(size, bins=marginal_bins, bound=splines.bound, channels=channels)]
-            if marginal_bins
-            else []
-        )
+        layout: list[Transform] = []
+        if marginal_bins:
+            layout.append(ElementwiseSpline(size, bins=marginal_bins, bound=splines.bound, channels=channels))
         layout += [] if order is None else [Permutation(size, order)]
         for index in range(transforms):
             layout += config.mixing("reverse", size) if index else []

@@ -6,7 +6,6 @@ each value, one value after the other.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,9 +17,9 @@ from numpy.typing import ArrayLike
 from zoo.arrays import Array
 from zoo.bundle import Manifest
 from zoo.bundle.example import has_example
+from zoo.cli._part_files import as_texts, in_rows, read_json, read_part
 from zoo.conditions import Condition, ConditionLike, Part, StoredCondition
 from zoo.errors import ConditionError, UsageError
-from zoo.files import reason_of
 from zoo.render import delimited
 from zoo.render.files import PART
 from zoo.render.read import TABLES, read_labelled, table_in
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from zoo.render.delimited import Delimited
     from zoo.samplers.options import Composition
 
-_LARGEST_JSON = 64 << 20
 #: files that may hold several parts by their names
 _OF_PARTS = (".npz", ".safetensors", ".json")
 
@@ -223,7 +221,7 @@ def _named_in(condition: Condition, path: Path) -> Mapping[str, ArrayLike]:
     from zoo.render.read import lists_in, read_arrays
 
     if path.suffix.lower() == ".json":
-        values = _json(path)
+        values = read_json(path)
         return {name: values[name] for name in condition.names if name in values} if isinstance(values, dict) else {}
     if (table := table_in(path)) is not None:
         return _of_rows(condition, path, table, lists_in(path))
@@ -273,7 +271,7 @@ def _of_rows(
     numeric = _stored_names(condition) - texts.keys()
     others = {PART + name: column for name, column in pointed.items() if _part_of(name) in numeric}
     numbers = {name.removeprefix(PART): array for name, array in parts_of(path, others).items()}
-    numbers = {name: _in_rows(parts[name], array) if name in parts else array for name, array in numbers.items()}
+    numbers = {name: in_rows(parts[name], array) if name in parts else array for name, array in numbers.items()}
     whole = {_part_of(name): array for name, array in lists.items() if _part_of(name) in numeric}
     return {**texts, **condition.restored({**numbers, **whole})}
 
@@ -379,12 +377,8 @@ def _labelled(condition: Condition, stored: StoredCondition) -> StoredCondition:
     """Whole numbers as texts where they may be labels of classes."""
     labelled = {part.name for part in condition.parts if part.modality == "classes" and part.labels}
     if isinstance(stored, Mapping):
-        return {name: _as_texts(values) if name in labelled else values for name, values in stored.items()}
-    return stored if stored is None or not labelled or not condition.plain else _as_texts(stored)
-
-
-def _as_texts(values: ArrayLike) -> ArrayLike:
-    return values.astype(str) if isinstance(values, np.ndarray) and values.dtype.kind in "iu" else values
+        return {name: as_texts(values) if name in labelled else values for name, values in stored.items()}
+    return stored if stored is None or not labelled or not condition.plain else as_texts(stored)
 
 
 def _value(condition: Condition, part: Part, text: str, option: str) -> ArrayLike:
@@ -392,8 +386,8 @@ def _value(condition: Condition, part: Part, text: str, option: str) -> ArrayLik
     if path.is_file():
         # a file of several parts, or of samples and their condition, has it by its name
         named = not condition.plain and (path.suffix.lower() in _OF_PARTS or table_in(path) is not None)
-        found = _named_in(condition, path).get(part.name) if named else None
-        return _read(part, path) if found is None else found
+        by_name = _named_in(condition, path).get(part.name) if named else None
+        return read_part(part, path) if by_name is None else by_name
     if part.takes_texts:
         return text
     try:
@@ -405,54 +399,3 @@ def _value(condition: Condition, part: Part, text: str, option: str) -> ArrayLik
     # row by row; of a sequence of any length as many rows as there are numbers for
     rows, beyond = divmod(value.size, math.prod(map(int, rest)))
     return value.reshape(rows, *map(int, rest)) if rest and not beyond and first in (rows, str(first)) else value
-
-
-def _read(part: Part, path: Path) -> ArrayLike:
-    """A part from a file: pixels of a picture are spread over the part's range, lines of text are texts each."""
-    from zoo.render import audio
-    from zoo.render.formats import is_picture
-    from zoo.render.read import read_condition, read_samples
-
-    if path.suffix.lower() == ".txt" and part.modality == "tokens":
-        return _lines(path)
-    if path.suffix.lower() == ".wav" and part.modality == "audio":
-        recording = audio.recording(path)
-        return recording if len(part.shape) == 1 else recording[None]
-    if is_picture(path):
-        if part.modality != "image":
-            raise ConditionError(f"{path} is an image, and part {part.name} is {part.modality}")
-        low, high = (0.0 if part.minimum is None else part.minimum), (255.0 if part.maximum is None else part.maximum)
-        shape = tuple(int(size) for size in part.shape)
-        shades, _ = read_samples(path, shape, pictures=True)
-        pixels: Array = low + (high - low) / 255.0 * (shades if len(shades) > 1 else shades[0]).astype(np.float64)
-        return pixels.astype(np.float32)
-    if path.suffix.lower() == ".json":
-        value: ArrayLike = _json(path)
-        return value
-    values = read_condition(path)
-    if path.suffix.lower() not in TABLES:
-        return values
-    return _as_texts(values) if part.modality == "classes" and part.labels else _in_rows(part, values)
-
-
-def _in_rows(part: Part, values: ArrayLike) -> ArrayLike:
-    """The cells of one column as rows, for a part of one number."""
-    return values[:, None] if part.shape == (1,) and isinstance(values, np.ndarray) and values.ndim == 1 else values
-
-
-def _lines(path: Path) -> list[str]:
-    """The lines of a text."""
-    try:
-        return path.read_text("utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise ConditionError(f"cannot read {path}: {reason_of(error)}") from error
-
-
-def _json(path: Path) -> Any:
-    """The value of a JSON file, which is checked where a part reads it."""
-    try:
-        if path.stat().st_size > _LARGEST_JSON:
-            raise ConditionError(f"{path} is too large for a condition in JSON")
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConditionError(f"cannot read {path}: {reason_of(error)}") from error

@@ -263,9 +263,9 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     output = request.output or Path(file_name(source.name) + "-noise.npz")
     check_numbers(output, replace=request.force)
     x, stored = editing.read_data(request.encode, facts.event_shape, facts.modality, facts.length)
-    given = bool(request.classes or request.condition)
-    own = None if given else condition_beside(facts, request.encode, stored, len(x))
-    condition = given_condition(request, facts, len(x)) if given else own
+    by_option = bool(request.classes or request.condition)
+    own = None if by_option else condition_beside(facts, request.encode, stored, len(x))
+    condition = given_condition(request, facts, len(x)) if by_option else own
     if condition is None and facts.condition is not None and facts.condition.kind == "classes":
         condition = facts.condition.array(None, len(x))  # so that the file of noise holds them
     _tell_condition(app, request, facts, own)

@@ -94,8 +94,8 @@ def lists(path: Path) -> dict[str, Array | list[Array]]:
     Raises:
         DataError: the file is damaged.
     """
-    found = {name: _lists(values) for name, values in decoded(path).items()}
-    return {name: values for name, values in found.items() if values is not None}
+    cells = {name: _lists(values) for name, values in decoded(path).items()}
+    return {name: values for name, values in cells.items() if values is not None}
 
 
 def _lists(values: Any) -> Array | list[Array] | None:

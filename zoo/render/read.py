@@ -74,8 +74,8 @@ def read_condition(path: Path) -> Array:
     else:
         arrays = read_arrays(path)
     if "condition" in arrays:
-        given: Array = arrays["condition"]
-        return given
+        condition: Array = arrays["condition"]
+        return condition
     values: Array = _main(path, arrays)
     # a single column is a list of classes, or of numbers
     return values[:, 0] if suffix in TABLES and values.ndim == 2 and values.shape[1] == 1 else values

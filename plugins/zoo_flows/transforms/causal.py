@@ -125,15 +125,15 @@ class CausalTransformer(nn.Module):
             parameters = torch.unflatten(self.out(h), 1, (self.patch, self.outputs))
             return solve(slice(0, self.patch), parameters), parameters
         hidden = torch.unflatten(self.hidden(h), 1, (self.patch, -1))
-        found: list[Tensor] = []
+        components: list[Tensor] = []
         taken: list[Tensor] = []
         for j in range(self.patch):
             inner = hidden[:, j]
-            if found:
-                inner = inner + torch.matmul(bounded(torch.cat(found, dim=1)), self.before[j, :j])
+            if components:
+                inner = inner + torch.matmul(bounded(torch.cat(components, dim=1)), self.before[j, :j])
             taken.append(self.out(_gelu(inner)).unsqueeze(1))
-            found.append(solve(slice(j, j + 1), taken[-1]))
-        return torch.cat(found, dim=1), torch.cat(taken, dim=1)
+            components.append(solve(slice(j, j + 1), taken[-1]))
+        return torch.cat(components, dim=1), torch.cat(taken, dim=1)
 
     def begin(self, parameters: Tensor) -> None:
         """Start at these parameters ``[outputs]`` of every component."""
