@@ -40,7 +40,9 @@ MADE = {
     "mnist-glow": "-n 20",
     "mnist-unet": "-n 20",
     "mnist-unet-consistency": "-n 20",
+    "mnist-unet-likelihood": "-n 20",
     "slcp-posterior": "--condition points=1.2,0.4,0.9,-0.3,2.2,0.8,1.6,0.1 -n 1000",
+    "spoken-digits-speakers": "--condition digit=7 --condition speaker=theo -n 4",
     "spoken-digits-unet1d": "-n 4",
     "two-moons-posterior": "--condition=-0.6397,0.1623 -n 1000",
 }
@@ -77,6 +79,10 @@ VERDICT = {
     "mnist-unet": "The digits to look at, with guidance, editing and any of the samplers. Its likelihood costs a "
     "differential equation, and is worse than that of mnist-glow.",
     "mnist-unet-consistency": "A digit in one evaluation, on a background as clean as that of real ones.",
+    "mnist-unet-likelihood": "mnist-unet, trained on for the bound on its likelihood: 1.50 bits/dim by it where "
+    "mnist-unet has 1.58. By its differential equation it has 1.22 where mnist-unet has 1.33, but the equation's 64 "
+    "steps leave an error of 0.37, so that the bound is what to trust. mnist-glow, which has 1.09, remains the model of "
+    "densities. Digits are as readable as those of mnist-unet.",
     "moons-cnf": "A differential equation to look at; each sample takes as many evaluations as steps.",
     "moons-nsf": "The first flow to try: quick both ways, and next to the entropy of its data.",
     "moons-rectified-flow": "Samples in a few steps. Its density is an integral, slower and less exact than that of "
@@ -85,6 +91,9 @@ VERDICT = {
     "pinwheel-realnvp": "Both directions take one pass. In the middle, where the arms meet, samples blur.",
     "slcp-posterior": "Four modes for any four points, from 100,000 simulations, each seen in all orders of its "
     "points. It is a little too sure: regions that should hold 90% hold 87%.",
+    "spoken-digits-speakers": "Half a second of speech at 8 kHz: a digit by one of six people, two conditions of which "
+    "either may be left out. One digit in five is misheard by its judge, and one voice in five is taken for another's; "
+    "training went half as far as it could go. Silence has the tones that spoken-digits-unet1d has.",
     "spoken-digits-unet1d": "Half a second of speech at 8 kHz. It knows two speakers, and one in seven is misheard. "
     "Silence is not quite silent: tones at multiples of 500 Hz, 40 dB below the loudest, are lines in spectrograms, "
     "and recordings end with a click.",

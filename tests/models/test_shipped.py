@@ -97,7 +97,8 @@ class TestEveryModel:
         condition = rising(card.condition)
         x = bundles(card).sample(5, seed=2, condition=condition)
         if condition is None and card.condition is not None:
-            condition = np.arange(5, dtype=np.int32) % card.condition.size
+            parts = {part.name: np.arange(5, dtype=np.int32) % part.size for part in card.condition.parts}
+            condition = parts if card.condition.kind == "parts" else next(iter(parts.values()))
         options = {"steps": 2} if program.kind == "integrate" else {}
         torch = pytest.importorskip("torch")
         if bundles(card).manifest.log_prob is None:
