@@ -81,8 +81,8 @@ VERDICT = {
     "mnist-unet-consistency": "A digit in one evaluation, on a background as clean as that of real ones.",
     "mnist-unet-likelihood": "mnist-unet, trained on for the bound on its likelihood: 1.50 bits/dim by it where "
     "mnist-unet has 1.58. By its differential equation it has 1.22 where mnist-unet has 1.33, but the equation's 64 "
-    "steps leave an error of 0.37, so that the bound is what to trust. mnist-glow, which has 1.09, remains the model of "
-    "densities. Digits are as readable as those of mnist-unet.",
+    "steps leave an error of 0.37, so that the bound is what to trust. mnist-glow, which has 1.09, remains the model "
+    "of densities. Digits are as readable as those of mnist-unet.",
     "moons-cnf": "A differential equation to look at; each sample takes as many evaluations as steps.",
     "moons-nsf": "The first flow to try: quick both ways, and next to the entropy of its data.",
     "moons-rectified-flow": "Samples in a few steps. Its density is an integral, slower and less exact than that of "

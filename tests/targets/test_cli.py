@@ -197,8 +197,9 @@ def test_all_is_one_table_with_numbered_reasons(command, targets, tmp_path):
         "int4-weights": ["no(4)", "no(5)", "no(5)", "no(5)", "no(5)", "no(5)"],
     }
     reasons = [line for line in lines if line.startswith("(")]
+    at = next(n for n, line in enumerate(Path(__file__).read_text("utf-8").splitlines(), 1) if "1 / 0" in line)
     assert reasons[:3] == [
-        "(1) the target bad fails: ZeroDivisionError: division by zero",
+        f"(1) the target bad of zoo-test 1.0 fails: ZeroDivisionError: division by zero (test_cli.py:{at})",
         "(2) this target cannot express flows",
         "(3) its samples differ",
     ]
