@@ -46,8 +46,8 @@ class TarFlow(Flow):
         map: of each component: ``"affine"``, as in the paper, or ``"spline"``, rational-quadratic (Durkan et al. 2019,
             arXiv:1906.04032).
         inner: width of a hidden layer by which a component sees those before it in its own patch; 0 as in the paper,
-            where those of a patch are independent of each other given the patches before. With it, and splines, one
-            transform alone can be any distribution.
+            where those of a patch are independent of each other given the patches before. With it one
+            transform alone is a full autoregressive model.
         window: how far the patches reach that a token sees beside the attention: this many before it, and in an image
             as many rows above it and to both sides; 0 as in the paper, for the one before it.
         marginal_bins: bins of a first spline for each component, which models the marginals; 0 for none. A dequantised
@@ -117,6 +117,18 @@ class TarFlow(Flow):
             transforms=layout,
         )
         self.deviation = noise
+
+    @torch.no_grad()
+    @override
+    def prepare(self, x: Tensor, condition: Tensor | None = None) -> None:
+        """The first splines begin with the marginal distribution of all components; the others get its result."""
+        super().prepare(x, condition)
+        z = x.flatten(1)
+        for transform in (*self.preprocessing, *self.transforms):
+            if isinstance(transform, Patchwise):
+                transform.begin(z)
+                break
+            z, _ = transform(z)
 
     @override
     def sample(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,49 +30,21 @@ class Patchwise(Transform):
         size: length d of the vector.
         map: of each component.
         patch: components of a patch.
-        context: length of the context; 0 for none.
-        width: see :class:`~zoo_flows.transforms.causal.CausalTransformer`.
-        layers: see there.
-        heads: see there.
-        inner: see there.
-        window: see there.
+        settings: others of the :class:`~zoo_flows.transforms.causal.CausalTransformer`.
     """
 
     sequential: frozenset[Direction] = frozenset({"inverse"})
     written = sequential
     ways = ITERATIVE_WAYS
 
-    def __init__(
-        self,
-        size: int,
-        map: Map,
-        *,
-        patch: int,
-        context: int = 0,
-        width: int = 64,
-        layers: int = 2,
-        heads: int = 2,
-        inner: int = 0,
-        window: Sequence[int] = (1,),
-    ) -> None:
+    def __init__(self, size: int, map: Map, *, patch: int, **settings: Any) -> None:
         super().__init__()
         self.map = map
-        self.network = CausalTransformer(
-            size,
-            patch,
-            map.count,
-            context=context,
-            width=width,
-            layers=layers,
-            heads=heads,
-            inner=inner,
-            window=window,
-        )
+        self.network = CausalTransformer(size, patch, map.count, **settings)
 
     @torch.no_grad()
-    @override
-    def prepare(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Begin with the map that brings all components together near to normal, for the network to tell them apart."""
+    def begin(self, x: Tensor) -> None:
+        """Start at the map that brings all components of ``[n, d]`` together near to normal, whatever comes before."""
         self.network.begin(self.map.fitted(x.flatten()))
 
     @override
