@@ -141,6 +141,17 @@ def test_training_begins_with_the_marginal_distribution_of_all_components():
     assert -affine.log_prob(x).mean() > entropy + 6 * 1.0
 
 
+@torch.no_grad()
+def test_splines_are_fitted_to_all_components_of_many_data():
+    """Of 400,000 values every second one is of other components than those between."""
+    x = 0.1 * torch.randn(100_000, 4, generator=torch.Generator().manual_seed(0))
+    x[:, 1::2] += 2.0
+    spline = SplineMap(24)
+    z, _ = spline.forward(x.reshape(1, -1), spline.fitted(x.flatten())[:, None])
+    assert z.mean().abs() < 0.02
+    assert z.std().item() == pytest.approx(1.0, abs=0.05)
+
+
 @pytest.mark.parametrize("bins", [4, 24])
 def test_parameters_of_knots_give_these_knots(bins):
     generator = torch.Generator().manual_seed(bins)

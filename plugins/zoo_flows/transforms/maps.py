@@ -18,6 +18,9 @@ from zoo_flows.transforms import rational_quadratic
 
 #: share of values beyond the outermost knots of a fitted spline
 _RARE = 2e-3
+#: values that quantiles are taken of
+_ENOUGH = 200_000
+
 #: how many times as wide as the narrowest bin of a fitted spline the mean one is
 _NARROW = 16.0
 
@@ -144,13 +147,14 @@ class SplineMap(Map):
 
     @override
     def fitted(self, x: Tensor) -> Tensor:
-        """Knots stand where values do, and a quarter as densely again evenly between the least and the largest.
+        """A quarter of the knots stand where values do, the others evenly between the least and the largest.
 
         So the spline begins with the marginal distribution, and has bins where a network is to tell values apart,
-        however rare each is: a share of all of them at one value takes no more than that share of the knots.
+        however rare each is.
         """
-        # so many are enough, and as many quantiles as that are read off
-        x = x.double()[:: max(1, len(x) // 200_000)].sort().values
+        if len(x) > _ENOUGH:  # at random: every k-th would be of some components alone
+            x = x[torch.randint(len(x), (_ENOUGH,), generator=torch.Generator().manual_seed(0)).to(x.device)]
+        x = x.double().sort().values
         even = torch.linspace(0.0, 1.0, 4 * self.bins, dtype=x.dtype)
         spots = torch.cat([x[(even * (len(x) - 1)).long()], *[x[0] + (x[-1] - x[0]) * even] * 3]).sort().values
         inner = spots[torch.linspace(0, len(spots) - 1, self.bins - 1).round().long()]
