@@ -42,7 +42,8 @@ def command(app: App, name: str, kind: str, output: Path | None) -> None:
         app.emit({"folder": folder, "name": naming.name, "kind": kind, "distribution": naming.distribution})
         return
     sentence(f"wrote {folder}: {TEMPLATES[kind].summary}, named {naming.name}")
-    sentence(f"install it by `pip install -e {folder}` (without a network: --no-build-isolation --no-deps)")
+    sentence(f"install it by `pip install -e {folder}`")
+    sentence("without a network, where hatchling is installed: with --no-build-isolation --no-deps")
     sentence(f"check it by `zoo check-plugin {naming.name}`")
 
 
