@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from zoo.conditions import Condition
 from zoo.data import Dataset, Split
-from zoo.errors import PluginError
+from zoo.errors import PluginError, UsageError
 from zoo.metrics import two_sample
 from zoo.metrics.evaluation import Evaluation
 from zoo.metrics.neighbours import copying, fidelity, prdc
@@ -16,6 +16,7 @@ from zoo.metrics.outliers import area, auroc
 from zoo.metrics.posterior import calibration, predictive, ranks, ranks_of, tarp
 from zoo.metrics.report import draw_ranks, page
 from zoo.metrics.rows import compared, nearest, squared_distances
+from zoo.metrics.two_sample import c2st, distances
 from zoo.modality import Column, Table
 
 
@@ -162,6 +163,35 @@ def test_a_page_shows_whether_ranks_leave_the_band_of_calibrated_ones():
         text = page(asked, metrics, name="m", facts={})
         assert text.count("<h2>Calibration</h2>") == text.count('<img alt="distribution functions of ranks"') == 1
         assert "Calibration" not in page(asked, {}, name="m", facts={})
+
+
+def test_options_say_how_many_posteriors_are_drawn_and_samples_of_each_once_for_all_metrics():
+    pytest.importorskip("scipy")
+    given = {"posteriors": 50, "among": 19}
+    asked = evaluation(Gaussian(condition=Condition.vector(1)), options={"calibration": given, "tarp": given})
+    measured = {**calibration(asked, **given), **tarp(asked, **given)}
+    assert {(table["samples"], table["each_among"]) for table in measured.values()} == {(50, 19)}
+    assert ranks(asked, **given).drawn.shape == (50 * 19, 2)
+    asked.model.sample = None  # neither the metrics nor the page draw again
+    assert tarp(asked, **given) == {"tarp": measured["tarp"]}
+    asked.samples, asked.__dict__["drawn"] = 0, None
+    assert "<h2>Calibration</h2>" in page(asked, measured, name="m", facts={})
+
+
+def test_options_change_what_they_say():
+    random = np.random.default_rng(3)
+    drawn, real = random.normal(size=(60, 2)), random.normal(0.7, 1, size=(50, 2))
+    reach = np.sort(np.linalg.norm(real[:, None] - real, axis=2), axis=1)[:, 1]
+    within = (np.linalg.norm(drawn[:, None] - real, axis=2) <= reach).any(1).mean()
+    assert prdc(drawn, real, real, "numbers", 1)["precision"]["value"] == pytest.approx(within, abs=1e-4)
+    few, many = (distances(evaluation(Gaussian()), projections=k)["sliced_wasserstein"] for k in (2, 500))
+    assert few["value"] != many["value"]
+    assert few["of"].endswith("along 2 directions")
+    for metric, option in ((distances, "projections"), (fidelity, "neighbour"), (calibration, "among")):
+        with pytest.raises(UsageError, match=f"the option {option} is 1 or more, not 0"):
+            metric(evaluation(Gaussian()), **{option: 0})
+    with pytest.raises(UsageError, match="the option folds is 2 or more, not 1"):
+        c2st(evaluation(Gaussian()), folds=1)
 
 
 def test_ranks_of_equal_values_are_uniform_too():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -21,6 +22,7 @@ from zoo.errors import UsageError
 from zoo.models.sources import Source, resolve
 
 if TYPE_CHECKING:
+    from zoo.data import Dataset
     from zoo.metrics.evaluation import Evaluation, Metrics
     from zoo.registry import Registry
     from zoo.registry.cards import Metric, ModelCard
@@ -53,6 +55,13 @@ if TYPE_CHECKING:
     help="Only this metric; may be repeated [all that fit].",
 )
 @click.option(
+    "-O",
+    "own",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of the metrics that have it, e.g. projections=1000. Repeatable.",
+)
+@click.option(
     "--features",
     metavar="MODULE:FUNCTION",
     help="Code that makes features [n, k] of pictures or recordings to compare them in.",
@@ -83,6 +92,7 @@ def command(
     model: str,
     data: str | None,
     options: tuple[str, ...],
+    own: tuple[str, ...],
     against: str | None,
     provider: str | None,
     report: Path | None,
@@ -111,6 +121,9 @@ def command(
     A data set has the options that the model was trained with, which its recipe or its bundle states, or those
     given by -D. Another data set than the model's, or one whose options are not stated, has its defaults.
 
+    An option of metrics, by -O, is given to each metric that has it, and stands in the table of what it measures. One
+    that no metric has is refused, with what there is.
+
     A bundle is run by ONNX Runtime, and a model without one by PyTorch, unless --provider names what runs its bundle.
 
     With --card, the card.json of a run's folder gets the metrics, which bundles exported from then on state, and the
@@ -124,6 +137,7 @@ def command(
     zoo eval runs/people --card
     zoo eval mnist-unet --scored 32 --samples 200
     zoo eval mnist-unet --metric classifier --metric features
+    zoo eval wine-mlp --metric distance -O projections=1000
     zoo eval runs/sims --simulator my_simulator:observe
     zoo eval moons.bundle --data moons -D noise=0.1
     """
@@ -134,6 +148,7 @@ def command(
     if report is not None:
         _check_report(report, force=force)
     metrics = chosen_metrics(app.registry, names)
+    chosen = _options_of(app, metrics, names, key_values(own, own=settings))
     source = made_by_code(app, model, weights, {}) or resolve(app.registry, local(app, model))
     own_card = _card_to_write(source, data) if into_card else None
     measured: Measured = data_of_measurement(app, source, data, key_values(options, "-D"))
@@ -141,11 +156,7 @@ def command(
     with ExitStack() as stack:
         opened_model = opened(app, source, provider, stack)
         dataset = fitted(measured.data, opened_model.event_shape, opened_model.manifest.length)
-        if dataset.event_shape != opened_model.event_shape:
-            raise UsageError(
-                f"{source.name} has samples of shape {list(opened_model.event_shape)}, and {dataset.name} has "
-                f"{list(dataset.event_shape)}"
-            )
+        _check_shape(source, opened_model.event_shape, dataset)
         settings["samples"] = 0 if opened_model.manifest.sample is None else settings["samples"]
         evaluation = Evaluation(
             model=opened_model,
@@ -154,6 +165,7 @@ def command(
             features=_code(app, features, "--features"),
             simulator=_code(app, simulator, "--simulator"),
             against=None if other is None else other.split,
+            options=chosen,
             **settings,
         )
         usable = metrics if names else _usable(app, metrics)
@@ -162,6 +174,7 @@ def command(
             f"and {evaluation.samples:,} of its own"
         )
         tables = measure_all(app.registry, usable, evaluation, one=partial(_measured, app))
+        _tell_unused(app, chosen, tables)
         _write(app, report, own_card, evaluation, tables, source)
     if app.json:
         told = {"model": source.name, "data": dataset.name, "options": measured.options}
@@ -170,6 +183,18 @@ def command(
         table(["metric", "value", "", "samples", ""], [_cells(name, metric) for name, metric in tables.items()])
     else:
         app.say(f"none of {', '.join(metric.name for metric in metrics)} fits {source.name} and its data")
+
+
+def _check_shape(source: Source, event_shape: tuple[int, ...], data: Dataset) -> None:
+    """Refuse data whose samples are of another shape than the model's.
+
+    Raises:
+        UsageError: with both shapes.
+    """
+    if data.event_shape != event_shape:
+        raise UsageError(
+            f"{source.name} has samples of shape {list(event_shape)}, and {data.name} has {list(data.event_shape)}"
+        )
 
 
 def _code(app: App, name: str | None, option: str) -> tuple[str, Any] | None:
@@ -279,6 +304,25 @@ def _usable(app: App, metrics: list[Metric]) -> list[Metric]:
         else:
             usable.append(metric)
     return usable
+
+
+def _options_of(
+    app: App, metrics: list[Metric], names: tuple[str, ...], stated: Mapping[str, object]
+) -> dict[str, dict[str, object]]:
+    """The options of each metric: of those that are named, else of those that can be used here."""
+    from zoo.metrics.options import shared_out
+
+    usable = [metric for metric in metrics if names or not app.registry.unavailable(metric)]
+    return shared_out(app.registry, usable, stated)
+
+
+def _tell_unused(app: App, chosen: Mapping[str, Mapping[str, object]], tables: Metrics) -> None:
+    """Say which options changed nothing, since the metrics that have them do not fit."""
+    used = {name for table in tables.values() for name in dict(table.get("options", {}))}  # type: ignore[call-overload]
+    for option in dict.fromkeys(name for options in chosen.values() for name in options):
+        if option not in used:
+            having = " and ".join(name for name, options in chosen.items() if option in options)
+            app.say(f"-O {option} changes nothing here: {having} measured nothing")
 
 
 def _measured(app: App, registry: Registry, metric: Metric, evaluation: Evaluation) -> Metrics:

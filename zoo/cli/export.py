@@ -14,7 +14,7 @@ from zoo.cli._code import made_by_code, weights_option
 from zoo.cli._complete import names_of
 from zoo.cli._conditions import needed_options
 from zoo.cli._export_all import export_all, verified
-from zoo.cli._options import importing_option, key_values
+from zoo.cli._options import SAMPLING, importing_option, key_values
 from zoo.cli._pulled import local
 from zoo.cli._text import counted
 from zoo.errors import UsageError
@@ -125,7 +125,7 @@ def command(
     zoo export my_module.py:make_flow --weights flow.safetensors -o flow
     """
     request = Request(
-        options=key_values(options),
+        options=key_values(options, own=SAMPLING),
         packing=key_values(packing, "-T"),
         importing=key_values(importing, "-I"),
         **parsed,

@@ -12,7 +12,7 @@ from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._code import made_by_code, weights_option
 from zoo.cli._complete import names_of
 from zoo.cli._conditions import unread_columns
-from zoo.cli._options import importing_option, key_values
+from zoo.cli._options import SAMPLING, importing_option, key_values
 from zoo.cli._pulled import local
 from zoo.cli._request import Request, check_request, with_example
 from zoo.cli._sections import SectionedCommand
@@ -192,7 +192,8 @@ def command(
 
     parsed |= {name: parsed[name] or None for name in ("negative", "compose", "example")}
     parsed["form"] = parsed["form"] and parsed["form"].removeprefix(".").lower()
-    request = Request(options=key_values(options), provider_options=key_values(provider_options, "-P"), **parsed)
+    parsed |= {"options": key_values(options, own=SAMPLING), "provider_options": key_values(provider_options, "-P")}
+    request = Request(**parsed)
     registry = app.registry  # before the files' formats are looked at, which plugins may bring
     check_request(request)
     _bulk.check(request)

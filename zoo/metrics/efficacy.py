@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo.metrics.evaluation import Evaluation, Metrics
+from zoo.metrics.options import at_least
 from zoo.metrics.rows import Rows, as_written
 from zoo.modality import Table
 
-#: columns that are predicted, rows that are learned from, and boosting steps, at most
-_TARGETS, _ROWS, _STEPS = 8, 2000, 50
+#: columns that are predicted, and rows that are learned from, at most
+_TARGETS, _ROWS = 8, 2000
 
 
-def efficacy(evaluation: Evaluation) -> Metrics:
+def efficacy(evaluation: Evaluation, *, boosting: int = 50) -> Metrics:
     """``efficacy``: how well each column is predicted from the others after learning from samples (TSTR).
 
     "Train on synthetic, test on real" (Esteban et al. 2017, arXiv:1706.02633, section 4): gradient-boosted trees learn
@@ -23,7 +25,15 @@ def efficacy(evaluation: Evaluation) -> Metrics:
     are R² for numbers, at least 0, and for categories 1 - errors/errors of the most frequent one, likewise.
     Numbers that the samples are conditioned on are predictors too. Empty for other data, and for conditions on classes
     or named parts, which the samples have in other shares than the data.
+
+    Args:
+        evaluation: the model and its data.
+        boosting: steps of boosting.
+
+    Raises:
+        UsageError: no steps.
     """
+    at_least(1, boosting=boosting)
     data, drawn, condition = evaluation.data, evaluation.drawn, evaluation.model.condition
     plain = condition is None or (condition.plain and condition.kind == "vector")
     if not isinstance(data.modality, Table) or drawn is None or not plain:
@@ -40,12 +50,13 @@ def efficacy(evaluation: Evaluation) -> Metrics:
     targets = [i for i, column in enumerate(columns) if _learnable(sets["held out"][:, i], bool(column.values))]
     if others < 2 or not targets or count < 50 or len(data.test) < 20:
         return {}
+    settings = {"max_iter": boosting, "random_state": evaluation.seed % 2**32}
     scores: dict[str, tuple[float, float]] = {}
     for i in targets[:_TARGETS]:
         kept = [j for j in range(others) if j != i]
         marks = _categories(columns, kept)
         scores[columns[i].name] = tuple(  # type: ignore[assignment]
-            round(_score(sets[name], sets["held out"], i, kept, marks, bool(columns[i].values), evaluation.seed), 4)
+            round(_score(sets[name], sets["held out"], i, kept, marks, bool(columns[i].values), settings), 4)
             for name in ("samples", "training")
         )
     mine, real = (float(np.mean([pair[k] for pair in scores.values()])) for k in (0, 1))
@@ -81,12 +92,18 @@ def _categories(columns: Any, kept: list[int]) -> list[int]:
 
 
 def _score(
-    learned: Rows, real: Rows, target: int, kept: list[int], marks: list[int], is_category: bool, seed: int
+    learned: Rows,
+    real: Rows,
+    target: int,
+    kept: list[int],
+    marks: list[int],
+    is_category: bool,
+    settings: Mapping[str, Any],
 ) -> float:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     y, wanted = learned[:, target], real[:, target]
-    settings = {"max_iter": _STEPS, "categorical_features": marks or None, "random_state": seed % 2**32}
+    settings = {**settings, "categorical_features": marks or None}
     if not is_category:
         predicted = HistGradientBoostingRegressor(**settings).fit(learned[:, kept], y).predict(real[:, kept])
         return max(0.0, 1.0 - float(((predicted - wanted) ** 2).mean() / wanted.var()))

@@ -1,8 +1,8 @@
 """Evaluation of a model on held-out data: :class:`Evaluation` is the argument of every metric of ``zoo eval``.
 
-A metric is a function ``(evaluation) -> tables by name``, which a plugin describes by the hook ``zoo_metrics``; the
-built-in ones are in :mod:`zoo.metrics.plugin`. Each table has its ``value`` and what is needed to interpret it, as
-stored in a card. Nothing here needs torch.
+A metric is a function ``(evaluation, **options) -> tables by name``, which a plugin describes by the hook
+``zoo_metrics``; the built-in ones are in :mod:`zoo.metrics.plugin`. Each table has its ``value`` and what is needed to
+interpret it, as stored in a card. Nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from zoo.counts import Progress
 from zoo.data import Dataset, Split
 from zoo.errors import PluginError, ZooError
 from zoo.likelihood import LogDensity
+from zoo.metrics.options import check
 from zoo.registry import Registry
 from zoo.registry.cards import Metric
 from zoo.registry.discovery import last_line
@@ -71,6 +72,8 @@ class Evaluation:
         simulator: a name, and what makes a condition ``[n, d]`` of samples of a posterior ``[n, *event_shape]``, for
             posterior predictive checks; or None.
         against: other data to tell from the test samples by their density, or None.
+        options: options of metrics by the metrics' names, which :func:`measure` gives them, see
+            :mod:`zoo.metrics.options`.
         kept: what a metric found out that others need too, by a name; each metric fills it for itself.
     """
 
@@ -88,6 +91,7 @@ class Evaluation:
     features: tuple[str, Callable[[Array], Any]] | None = None
     simulator: tuple[str, Callable[[Array], Any]] | None = None
     against: Split | None = None
+    options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -198,18 +202,21 @@ def measure(registry: Registry, metric: Metric, evaluation: Evaluation) -> Metri
         evaluation: the model and the data.
 
     Returns:
-        tables by name; empty if the metric does not apply to the model or its data.
+        tables by name, with the ``options`` that the evaluation has for the metric; empty if the metric does not
+        apply to the model or its data.
 
     Raises:
         MissingDependencyError: something that the metric requires is not installed.
         PluginError: a metric that fails, or does not return tables with a value.
+        UsageError: an option that the metric does not have, or a value of another type.
         ZooError: an error of the metric.
     """
-    function = registry.load_entry(metric)
+    function, options = registry.load_entry(metric), dict(evaluation.options.get(metric.name, {}))
+    check(metric.name, function, options)
     plugin = registry.item("metric", metric.name).plugin
     origin = f"the metric {metric.name} of {plugin.origin}"
     try:
-        metrics = function(evaluation)
+        metrics = function(evaluation, **options)
     except ZooError:
         raise
     except Exception as error:
@@ -221,7 +228,8 @@ def measure(registry: Registry, metric: Metric, evaluation: Evaluation) -> Metri
         value = table.get("value") if isinstance(table, Mapping) else None
         if not isinstance(name, str) or not isinstance(value, (int, float, np.number)):
             raise PluginError(f"{origin} gives {name!r}: {table!r}, not a table with a number as its value")
-    return {name: dict(table) for name, table in metrics.items()}
+    chosen = {"options": options} if options else {}
+    return {name: {**table, **chosen} for name, table in metrics.items()}
 
 
 def measure_all(

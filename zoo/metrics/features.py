@@ -19,6 +19,7 @@ from zoo.metrics.classifiers import has_classifier, mel_bands
 from zoo.metrics.distance import frechet_distance, kernel_distance
 from zoo.metrics.evaluation import Evaluation, Metrics
 from zoo.metrics.neighbours import prdc
+from zoo.metrics.options import at_least
 from zoo.modality import Audio
 
 #: samples of each set whose neighbours are looked for, at most, and samples at a time
@@ -44,14 +45,23 @@ class Features:
     judged: bool = False
 
 
-def feature_metrics(evaluation: Evaluation) -> Metrics:
+def feature_metrics(evaluation: Evaluation, *, neighbour: int = 5) -> Metrics:
     """``frechet_distance``, ``kernel_distance`` and those of :func:`~zoo.metrics.neighbours.prdc` in stated features.
 
     The features are those of ``zoo eval --features``, else of a classifier of the real data where they have labels,
     else of a network with random weights, or the mel bands of recordings. Known as FID and KID for features of
     Inception; in others the values are not comparable with these. Empty for data that are neither pictures nor
     recordings. Where the features are the classifier's, the metric ``classifier`` has the Fréchet distance.
+
+    Args:
+        evaluation: the model and its data.
+        neighbour: number of the neighbour whose distance is the reach of a sample.
+
+    Raises:
+        UsageError: no neighbour.
+        PluginError: features that are no finite numbers ``[n, k]``.
     """
+    at_least(1, neighbour=neighbour)
     data = evaluation.data
     pictures = len(data.event_shape) == 3 and data.event_shape[0] in (1, 3) and min(data.event_shape[1:]) >= 4
     if not (pictures or isinstance(data.modality, Audio)) or evaluation.drawn is None:
@@ -78,7 +88,7 @@ def feature_metrics(evaluation: Evaluation) -> Metrics:
         }
         for name, (measure, what) in distances.items()
     }
-    return metrics | prdc(drawn, held_out, training, chosen.of)
+    return metrics | prdc(drawn, held_out, training, chosen.of, neighbour)
 
 
 def features_of(evaluation: Evaluation) -> Features:

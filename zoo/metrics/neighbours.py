@@ -5,23 +5,29 @@ from __future__ import annotations
 import numpy as np
 
 from zoo.metrics.evaluation import Evaluation, Metrics
+from zoo.metrics.options import at_least
 from zoo.metrics.rows import Rows, compared, nearest, squared_distances
 
-#: of the neighbour whose distance is the reach of a row
-_NEIGHBOUR = 5
 
-
-def fidelity(evaluation: Evaluation) -> Metrics:
+def fidelity(evaluation: Evaluation, *, neighbour: int = 5) -> Metrics:
     """``precision``, ``recall``, ``prdc_density`` and ``prdc_coverage`` of rows of numbers, see :func:`prdc`.
 
     Empty for pictures and recordings, which :mod:`zoo.metrics.features` compares, and where distances of rows are.
+
+    Args:
+        evaluation: the model and its data.
+        neighbour: number of the neighbour whose distance is the reach of a row.
+
+    Raises:
+        UsageError: no neighbour.
     """
+    at_least(1, neighbour=neighbour)
     rows = compared(evaluation) if len(evaluation.model.event_shape) == 1 else None
-    return {} if rows is None else prdc(rows.drawn, rows.held_out, rows.training, "standardised samples")
+    return {} if rows is None else prdc(rows.drawn, rows.held_out, rows.training, "standardised samples", neighbour)
 
 
-def prdc(drawn: Rows, held_out: Rows, training: Rows, what: str) -> Metrics:
-    """How many samples lie among held-out data and the reverse, by the reach of each, its fifth neighbour's distance.
+def prdc(drawn: Rows, held_out: Rows, training: Rows, what: str, neighbour: int = 5) -> Metrics:
+    """How many samples lie among held-out data and the reverse, by the reach of each, the distance of a neighbour.
 
     Precision and recall are those of Kynkäänniemi et al. 2019, arXiv:1904.06991, eq. 1 and 2, density and coverage
     those of Naeem et al. 2020, arXiv:2002.09797, eq. 3 and 4.
@@ -31,18 +37,19 @@ def prdc(drawn: Rows, held_out: Rows, training: Rows, what: str) -> Metrics:
         held_out: ``[m, features]``.
         training: other real data, which have the values of a perfect model.
         what: what the features are.
+        neighbour: number of that neighbour.
 
     Returns:
         tables; empty for fewer rows than there are neighbours to count.
     """
-    if min(len(drawn), len(held_out), len(training)) <= _NEIGHBOUR:
+    if min(len(drawn), len(held_out), len(training)) <= neighbour:
         return {}
-    mine, floor = _measures(drawn, held_out), _measures(training, held_out)
+    mine, floor = (_measures(each, held_out, neighbour) for each in (drawn, training))
     told = {
         "precision": "samples that lie within the reach of a held-out one, the distance of its neighbour number "
-        f"{_NEIGHBOUR}",
+        f"{neighbour}",
         "recall": "held-out data that lie within the reach of a sample",
-        "prdc_density": f"held-out data within whose reach a sample lies, on average, divided by {_NEIGHBOUR}",
+        "prdc_density": f"held-out data within whose reach a sample lies, on average, divided by {neighbour}",
         "prdc_coverage": "held-out data that have a sample within their reach",
     }
     return {
@@ -56,14 +63,14 @@ def prdc(drawn: Rows, held_out: Rows, training: Rows, what: str) -> Metrics:
     }
 
 
-def _measures(drawn: Rows, real: Rows) -> dict[str, float]:
-    reach, own = nearest(real, real, _NEIGHBOUR, same=True)[:, -1], nearest(drawn, drawn, _NEIGHBOUR, same=True)[:, -1]
+def _measures(drawn: Rows, real: Rows, neighbour: int) -> dict[str, float]:
+    reach, own = (nearest(each, each, neighbour, same=True)[:, -1] for each in (real, drawn))
     within = np.sqrt(squared_distances(drawn, real))
     inside = within <= reach
     return {
         "precision": float(inside.any(1).mean()),
         "recall": float((within <= own[:, None]).any(0).mean()),
-        "prdc_density": float(inside.sum(1).mean() / _NEIGHBOUR),
+        "prdc_density": float(inside.sum(1).mean() / neighbour),
         "prdc_coverage": float(inside.any(0).mean()),
     }
 

@@ -12,12 +12,15 @@ from zoo.arrays import Array
 from zoo.conditions import StoredCondition
 from zoo.errors import PluginError
 from zoo.metrics.evaluation import Evaluation, Metrics
+from zoo.metrics.options import at_least
 from zoo.metrics.rows import as_written
 from zoo.modality import Table, Text
 from zoo.registry.discovery import last_line
 
-#: test rows that are ranked, samples that each is ranked among, and columns, at most
-_ROWS, _RANKED, _COLUMNS = 300, 99, 64
+#: columns that are ranked, at most
+_COLUMNS = 64
+#: test rows that are ranked, at most, and samples that each is ranked among, unless options say
+_POSTERIORS, _AMONG = 300, 99
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Ranks:
     Attributes:
         names: of the columns.
         ranks: in (0, 1), ``[rows, columns]``.
-        drawn: the samples ``[rows · 99, columns]``.
+        drawn: the samples ``[rows · among, columns]``.
         condition: theirs.
         true: the true values ``[rows, columns]``, as they are written.
         circular: begin and end of the period of columns, by their places.
@@ -40,45 +43,60 @@ class Ranks:
     true: NDArray[np.float64]
     circular: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
+    @property
+    def among(self) -> int:
+        """How many samples each row is ranked among."""
+        return len(self.drawn) // len(self.ranks)
 
-def calibration(evaluation: Evaluation) -> Metrics:
+
+def calibration(evaluation: Evaluation, *, posteriors: int = _POSTERIORS, among: int = _AMONG) -> Metrics:
     """``sbc`` and ``expected_coverage`` of a model of vectors that is conditioned on vectors, classes or both.
 
     Ranks of the true values among samples of their posteriors are uniform if the posteriors are calibrated (Talts et
     al. 2018, arXiv:1804.06788, theorem 1). So are ranks of their densities, which are the levels of the highest-density
     regions that just contain them (Hermans et al. 2022, arXiv:2110.06581, algorithm 1); they are measured where
     densities take one call. Empty for other models.
+
+    Args:
+        evaluation: the model and its data.
+        posteriors: how many test rows are ranked, at most.
+        among: how many samples of its posterior each is ranked among.
+
+    Raises:
+        UsageError: none of either.
     """
-    ranked = ranks(evaluation)
+    ranked = ranks(evaluation, posteriors=posteriors, among=among)
     if ranked is None:
         return {}
-    told = {"samples": len(ranked.ranks), "each_among": _RANKED}
+    told = {"samples": len(ranked.ranks), "each_among": ranked.among}
     metrics: Metrics = {"sbc": {**_smallest(ranked), **told}}
     if evaluation.model.manifest.log_prob is not None and not evaluation.integrates:
         metrics["expected_coverage"] = {**_covered(evaluation, ranked), **told}
     return metrics
 
 
-def ranks(evaluation: Evaluation) -> Ranks | None:
+def ranks(evaluation: Evaluation, *, posteriors: int = _POSTERIORS, among: int = _AMONG) -> Ranks | None:
     """What :func:`calibration` looks at, drawn once; None for models that are not conditional ones of vectors."""
-    if "ranks" not in evaluation.kept:
-        evaluation.kept["ranks"] = _drawn(evaluation)
-    ranked: Ranks | None = evaluation.kept["ranks"]
+    at_least(1, posteriors=posteriors, among=among)
+    key = f"ranks of {posteriors} among {among}"
+    if key not in evaluation.kept:
+        evaluation.kept[key] = _drawn(evaluation, posteriors, among)
+    ranked: Ranks | None = evaluation.kept[key]
     return ranked
 
 
-def _drawn(evaluation: Evaluation) -> Ranks | None:
+def _drawn(evaluation: Evaluation, posteriors: int, among: int) -> Ranks | None:
     model, data = evaluation.model, evaluation.data
     fits = len(model.event_shape) == 1 and model.event_shape[0] <= _COLUMNS and not isinstance(data.modality, Text)
     draws = evaluation.samples > 0 and model.manifest.sample is not None
     if model.condition is None or not fits or model.manifest.length is not None or not draws:
         return None
-    rows = min(len(data.test), _ROWS)
-    condition = data.test.condition_at(np.repeat(np.arange(rows), _RANKED))
-    drawn = model.sample(rows * _RANKED, condition=condition, seed=evaluation.seed + 2, progress=evaluation.progress)
+    rows = min(len(data.test), posteriors)
+    condition = data.test.condition_at(np.repeat(np.arange(rows), among))
+    drawn = model.sample(rows * among, condition=condition, seed=evaluation.seed + 2, progress=evaluation.progress)
     x = np.asarray(data.test.x[:rows])
     true = as_written(data, x) if isinstance(data.modality, Table) else np.asarray(x, np.float64)
-    places = ranks_of(true, as_written(data, drawn).reshape(rows, _RANKED, -1), evaluation.seed)
+    places = ranks_of(true, as_written(data, drawn).reshape(rows, among, -1), evaluation.seed)
     columns = data.modality.columns if isinstance(data.modality, Table) else ()
     names = [column.name for column in columns] or [f"x{i}" for i in range(true.shape[1])]
     stated = data.extra.get("circular")
@@ -108,7 +126,7 @@ def _covered(evaluation: Evaluation, ranked: Ranks) -> dict[str, object]:
         x, stated = evaluation.tested_at(rows)
         true = model.log_prob(x, condition=stated, seed=evaluation.seed)
     # samples are continuous numbers already
-    among = model.log_prob(drawn, condition=condition, seed=evaluation.seed).reshape(rows, _RANKED, 1)
+    among = model.log_prob(drawn, condition=condition, seed=evaluation.seed).reshape(rows, ranked.among, 1)
     levels = 1.0 - ranks_of(true[:, None], among, evaluation.seed)[:, 0]
     return {
         "value": round(float((levels <= 0.9).mean()), 4),
@@ -120,15 +138,16 @@ def _covered(evaluation: Evaluation, ranked: Ranks) -> dict[str, object]:
     }
 
 
-def tarp(evaluation: Evaluation) -> Metrics:
+def tarp(evaluation: Evaluation, *, posteriors: int = _POSTERIORS, among: int = _AMONG) -> Metrics:
     """``tarp`` of a model of vectors that is conditioned on vectors, classes or both.
 
     The share of samples of a posterior that are nearer to a random point than the true value is uniform if, and with
     all points only if, the posterior is right (Lemos et al. 2023, arXiv:2302.03026, theorem 3). It sees errors in
     what columns have to do with each other, to which :func:`calibration` of single columns is blind. Columns are scaled
     by the deviation of the true values, and circular ones are points of a circle. Empty for other models.
+    Arguments are those of :func:`calibration`.
     """
-    ranked = ranks(evaluation)
+    ranked = ranks(evaluation, posteriors=posteriors, among=among)
     if ranked is None:
         return {}
     shares = tarp_shares(evaluation, ranked)
@@ -141,7 +160,7 @@ def tarp(evaluation: Evaluation) -> Metrics:
             "of": "the p-value of a Kolmogorov-Smirnov test that regions around random points hold as many true values "
             "as they should; below 0.01 posteriors are not accurate",
             "samples": len(shares),
-            "each_among": _RANKED,
+            "each_among": ranked.among,
         }
     }
 
@@ -155,7 +174,7 @@ def tarp_shares(evaluation: Evaluation, ranked: Ranks) -> NDArray[np.float64]:
     scale = true.std(0)
     each = [_around(rows, ranked.circular, scale) for rows in (true, drawn, points)]
     far = ((each[0] - each[2]) ** 2).sum(1)
-    among = ((each[1].reshape(len(true), _RANKED, -1) - each[2][:, None]) ** 2).sum(2)
+    among = ((each[1].reshape(len(true), ranked.among, -1) - each[2][:, None]) ** 2).sum(2)
     return ranks_of(far[:, None], among[:, :, None], evaluation.seed)[:, 0]
 
 
@@ -181,7 +200,7 @@ class Predictions:
     Attributes:
         names: of the numbers of an observation.
         observed: ``[rows, numbers]``.
-        simulated: ``[rows, 99, numbers]``.
+        simulated: ``[rows, among, numbers]``.
     """
 
     names: tuple[str, ...]
@@ -189,15 +208,15 @@ class Predictions:
     simulated: NDArray[np.float64]
 
 
-def predictive(evaluation: Evaluation) -> Metrics:
+def predictive(evaluation: Evaluation, *, posteriors: int = _POSTERIORS, among: int = _AMONG) -> Metrics:
     """``posterior_predictive``: whether a simulator makes of posteriors what was observed (Gelman et al. 1996).
 
     Ranks of what was observed among simulations from its posterior are of course not uniform, since the posterior has
     seen it; they crowd in the middle. They say how often an observation is beyond nearly all simulations, which is a
     sign of a posterior that does not fit its observation. Empty without a simulator, or for conditions other than
-    vectors.
+    vectors. Arguments as of :func:`calibration`.
     """
-    predicted = predictions(evaluation)
+    predicted = predictions(evaluation, posteriors=posteriors, among=among)
     if predicted is None:
         return {}
     places = ranks_of(predicted.observed, predicted.simulated, evaluation.seed)
@@ -210,12 +229,12 @@ def predictive(evaluation: Evaluation) -> Metrics:
             "of_worst": round(float(beyond[worst]), 4),
             "of": "observed numbers beyond 95% of simulations from their posterior; at most 0.05 is expected",
             "samples": len(predicted.observed),
-            "each_among": _RANKED,
+            "each_among": predicted.simulated.shape[1],
         }
     }
 
 
-def predictions(evaluation: Evaluation) -> Predictions | None:
+def predictions(evaluation: Evaluation, *, posteriors: int = _POSTERIORS, among: int = _AMONG) -> Predictions | None:
     """What :func:`predictive` looks at, simulated once; None where it does not apply.
 
     Raises:
@@ -223,14 +242,15 @@ def predictions(evaluation: Evaluation) -> Predictions | None:
     """
     if evaluation.simulator is None:
         return None
-    if "predictions" not in evaluation.kept:
-        evaluation.kept["predictions"] = _simulated(evaluation)
-    predicted: Predictions | None = evaluation.kept["predictions"]
+    key = f"predictions of {posteriors} among {among}"
+    if key not in evaluation.kept:
+        evaluation.kept[key] = _simulated(evaluation, posteriors, among)
+    predicted: Predictions | None = evaluation.kept[key]
     return predicted
 
 
-def _simulated(evaluation: Evaluation) -> Predictions | None:
-    ranked, described = ranks(evaluation), evaluation.model.condition
+def _simulated(evaluation: Evaluation, posteriors: int, among: int) -> Predictions | None:
+    ranked, described = ranks(evaluation, posteriors=posteriors, among=among), evaluation.model.condition
     if ranked is None or described is None or not (described.plain and described.kind == "vector"):
         return None
     assert evaluation.simulator is not None
@@ -246,9 +266,9 @@ def _simulated(evaluation: Evaluation) -> Predictions | None:
             f"[{len(samples)}, {described.size}] are wanted: an observation for each"
         )
     rows = len(ranked.ranks)
-    observed = np.asarray(ranked.condition, np.float64).reshape(rows, _RANKED, -1)[:, 0]
+    observed = np.asarray(ranked.condition, np.float64).reshape(rows, ranked.among, -1)[:, 0]
     names = described.labels or tuple(f"{i}" for i in range(described.size))
-    return Predictions(names, observed, predicted.reshape(rows, _RANKED, -1))
+    return Predictions(names, observed, predicted.reshape(rows, ranked.among, -1))
 
 
 def ranks_of(true: NDArray[np.float64], among: NDArray[np.float64], seed: int) -> NDArray[np.float64]:

@@ -262,12 +262,17 @@ def _likelihoods(evaluation: Evaluation) -> list[Block]:
 
 def _calibration(evaluation: Evaluation, metrics: Metrics) -> list[Block]:
     """The distribution functions of ranks, where they were measured."""
-    ranked = ranks(evaluation) if "sbc" in metrics else None
+    ranked = ranks(evaluation, **_options(evaluation, "calibration")) if "sbc" in metrics else None
     if ranked is None:
         return []
     figure = _figure(8, 3.5)
     draw_ranks(figure.subplots(), ranked, tarp_shares(evaluation, ranked) if "tarp" in metrics else None)
     return _chart(figure, "distribution functions of ranks")
+
+
+def _options(evaluation: Evaluation, metric: str) -> dict[str, Any]:
+    """The options that a metric was measured with, so that what it drew is not drawn again."""
+    return dict(evaluation.options.get(metric, {}))
 
 
 def draw_ranks(axis: Axes, ranked: Ranks, together: NDArray[np.float64] | None = None) -> None:
@@ -293,7 +298,7 @@ def draw_ranks(axis: Axes, ranked: Ranks, together: NDArray[np.float64] | None =
 
 def _predictive(evaluation: Evaluation) -> list[Block]:
     """What a simulator makes of the posteriors of some test rows: 50% and 95% of it, beside what was observed."""
-    predicted = predictions(evaluation)
+    predicted = predictions(evaluation, **_options(evaluation, "predictive"))
     if predicted is None:
         return []
     rows, columns = min(len(predicted.observed), _ROWS), min(len(predicted.names), _COLUMNS)

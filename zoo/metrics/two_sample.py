@@ -11,23 +11,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.metrics.evaluation import Evaluation, Metrics
+from zoo.metrics.options import at_least
 from zoo.metrics.rows import Rows, compared, squared_distances
 
-_FOLDS, _PROJECTIONS = 5, 256
 #: rows of each set that a classifier is trained on, and units of its layers, at most
 _CLASSIFIED, _UNITS = 1000, 100
 
 
-def distances(evaluation: Evaluation) -> Metrics:
+def distances(evaluation: Evaluation, *, projections: int = 256) -> Metrics:
     """``mmd``, ``energy_distance`` and ``sliced_wasserstein`` of samples and held-out data.
 
     Empty for texts, events of variable length, and events of more than 4,096 numbers.
+
+    Args:
+        evaluation: the model and its data.
+        projections: directions of the sliced Wasserstein distance.
+
+    Raises:
+        UsageError: no projections.
     """
+    at_least(1, projections=projections)
     rows = compared(evaluation)
     if rows is None:
         return {}
     random = np.random.default_rng(evaluation.seed)
-    directions = random.standard_normal((rows.held_out.shape[1], _PROJECTIONS))
+    directions = random.standard_normal((rows.held_out.shape[1], projections))
     directions /= np.linalg.norm(directions, axis=0)
     width = median_distance(rows.held_out)
     measures: dict[str, tuple[Callable[[Rows, Rows], float], str]] = {
@@ -42,7 +50,7 @@ def distances(evaluation: Evaluation) -> Metrics:
         ),
         "sliced_wasserstein": (
             lambda x, y: sliced_wasserstein(x, y, directions),
-            f"the 2-Wasserstein distance of standardised samples and held-out data along {_PROJECTIONS} directions",
+            f"the 2-Wasserstein distance of standardised samples and held-out data along {projections} directions",
         ),
     }
     return {
@@ -56,35 +64,44 @@ def distances(evaluation: Evaluation) -> Metrics:
     }
 
 
-def c2st(evaluation: Evaluation) -> Metrics:
+def c2st(evaluation: Evaluation, *, folds: int = 5) -> Metrics:
     """``c2st``: how well a classifier tells samples from held-out data (Lopez-Paz & Oquab 2017, arXiv:1610.06545).
 
-    0.5 is a guess. Empty where :func:`distances` is, and below 50 samples.
+    0.5 is a guess. Empty where :func:`distances` is, and below 10 samples a fold.
+
+    Args:
+        evaluation: the model and its data.
+        folds: of the cross-validation.
+
+    Raises:
+        UsageError: fewer than two folds.
     """
+    at_least(2, folds=folds)
     rows = compared(evaluation)
-    if rows is None or len(rows.drawn) < 10 * _FOLDS:
+    if rows is None or len(rows.drawn) < 10 * folds:
         return {}
     drawn, held_out, training = (each[:_CLASSIFIED] for each in (rows.drawn, rows.held_out, rows.training))
-    value, error = accuracy(drawn, held_out, evaluation.seed)
+    value, error = accuracy(drawn, held_out, evaluation.seed, folds)
     return {
         "c2st": {
             "value": round(value, 4),
             "standard_error": round(error, 4),
-            "of_training_data": round(accuracy(training, held_out, evaluation.seed)[0], 4),
-            "of": f"the accuracy of a network that tells samples from held-out data, by {_FOLDS}-fold "
+            "of_training_data": round(accuracy(training, held_out, evaluation.seed, folds)[0], 4),
+            "of": f"the accuracy of a network that tells samples from held-out data, by {folds}-fold "
             "cross-validation; 0.5 is a guess",
             "samples": len(drawn),
         }
     }
 
 
-def accuracy(a: Rows, b: Rows, seed: int) -> tuple[float, float]:
+def accuracy(a: Rows, b: Rows, seed: int, folds: int) -> tuple[float, float]:
     """Accuracy on rows that it was not trained on of a classifier between two sets, and its standard error.
 
     Args:
         a: ``[n, d]``.
         b: ``[n, d]``.
         seed: of the folds and the initial weights.
+        folds: of the cross-validation.
     """
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from sklearn.neural_network import MLPClassifier
@@ -100,8 +117,8 @@ def accuracy(a: Rows, b: Rows, seed: int) -> tuple[float, float]:
         max_iter=1000,
         random_state=seed % 2**32,
     )
-    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed % 2**32)
-    right = cross_val_predict(network, x, y, cv=folds) == y
+    split = StratifiedKFold(folds, shuffle=True, random_state=seed % 2**32)
+    right = cross_val_predict(network, x, y, cv=split) == y
     return float(right.mean()), float(right.std() / np.sqrt(len(right)))
 
 

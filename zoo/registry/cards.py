@@ -185,9 +185,9 @@ class Metric(Description):
     """A measurement of ``zoo eval``.
 
     Attributes:
-        entry: ``"module:function"``, a function ``(evaluation) -> Mapping[str, Mapping[str, object]]`` that gets a
-            :class:`~zoo.metrics.evaluation.Evaluation`, and returns each measured number by name, as a table with its
-            ``value``, ``unit``, ``standard_error``, ``samples``, ``of``, ...; empty if it does not apply.
+        entry: ``"module:function"``, a function ``(evaluation, **options) -> Mapping[str, Mapping[str, object]]`` that
+            gets an :class:`~zoo.metrics.evaluation.Evaluation` and options (:mod:`zoo.metrics.options`), and returns
+            each measured number by name, as a table with ``value``, ``unit``, ``of``, ...; empty if it does not apply.
     """
 
     entry: str
