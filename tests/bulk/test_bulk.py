@@ -22,15 +22,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 from workers import Dying, Hopeless
 
 from zoo import runtime
-from zoo.bulk import engines, manifest, running
+from zoo.bulk import engines, running
 from zoo.bulk.job import Sampling, Worker
-from zoo.bulk.manifest import MANIFEST_FILE
 from zoo.cli import _group
 from zoo.errors import DataError, RuntimeFailure, UsageError
 from zoo.files import sha256
 from zoo.registry import installed
+from zoo.render import shards as stored
 from zoo.render.metadata import about
 from zoo.render.read import read_samples
+from zoo.render.shards import MANIFEST_FILE
 from zoo.runtime import Device
 from zoo.runtime.loading import bundle_folder
 
@@ -221,7 +222,7 @@ def test_a_damaged_manifest_is_one_sentence(tmp_path):
     for text in ("{", "[]", '{"format": "other", "version": 1}'):
         (tmp_path / MANIFEST_FILE).write_text(text)
         with pytest.raises(DataError, match="not the manifest"):
-            manifest.read(tmp_path)
+            stored.read(tmp_path)
     (tmp_path / MANIFEST_FILE).write_text(
         json.dumps(
             {
@@ -234,7 +235,7 @@ def test_a_damaged_manifest_is_one_sentence(tmp_path):
         )
     )
     with pytest.raises(DataError, match="not the manifest"):
-        manifest.read(tmp_path)
+        stored.read(tmp_path)
 
 
 def job_of(kind, folder, n=40):
@@ -257,7 +258,7 @@ def test_what_was_made_before_a_failure_is_kept(tmp_path):
 
     with pytest.raises(RuntimeFailure):
         run(Sampling, tmp_path, failing)
-    left = manifest.read(tmp_path)
+    left = stored.read(tmp_path)
     assert [each.first for each in left.shards] == [0, 10]
     assert not left.complete
     asked = []

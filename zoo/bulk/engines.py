@@ -18,8 +18,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from zoo.bulk.job import Job, Shard, Task, Worker
+from zoo.bulk.job import Job, Task, Worker
 from zoo.errors import RuntimeFailure
+from zoo.render.shards import Shard
 
 #: an engine; ``workers`` is how many to use, or None for as many as there are processors
 EngineFunction = Callable[[Job, Iterable[Task], int | None], Iterator[Shard]]

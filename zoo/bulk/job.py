@@ -16,24 +16,8 @@ from zoo.files import atomic_file, sha256
 from zoo.registry import Registry
 from zoo.registry.discovery import allowed_plugins
 from zoo.render.files import Extras, write
+from zoo.render.shards import PREFIX, Shard
 from zoo.runtime import BundledModel, Device, load
-
-
-@dataclass(frozen=True)
-class Shard:
-    """A finished shard.
-
-    Attributes:
-        file: its name in the folder.
-        first: number of its first row among all.
-        rows: how many it has.
-        sha256: digest of the file.
-    """
-
-    file: str
-    first: int
-    rows: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -86,7 +70,7 @@ class Job(ABC):
 
     def name(self, task: Task) -> str:
         """The name of a shard's file."""
-        return f"shard-{task.number:06d}{self.suffix}"
+        return f"{PREFIX}{task.number:06d}{self.suffix}"
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from zoo.bulk.engines import processors
-from zoo.bulk.job import Job, Shard, Task, Worker
+from zoo.bulk.job import Job, Task, Worker
 from zoo.errors import RuntimeFailure, ZooError
+from zoo.render.shards import Shard
 
 _AHEAD = 2
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zoo.bulk import manifest
 from zoo.bulk.engines import EngineFunction
-from zoo.bulk.job import Job, Shard, Task
-from zoo.bulk.manifest import Manifest
+from zoo.bulk.job import Job, Task
+from zoo.bulk.manifest import going_on
 from zoo.errors import OutputError
 from zoo.files import reason_of
+from zoo.render.shards import Manifest, Shard, read, sound
 
 #: seconds between manifests at least, so that many small shards do not wait for it
 _BETWEEN = 1.0
@@ -56,10 +56,10 @@ def run(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write {folder}: {reason_of(error)}") from error
-    before = None if anew else manifest.read(folder)
+    before = None if anew else read(folder)
     if before is not None:
-        manifest.going_on(before, origin, folder)
-    there = {} if before is None else {each.first: each for each in before.shards if manifest.sound(each, folder)}
+        going_on(before, origin, folder)
+    there = {} if before is None else {each.first: each for each in before.shards if sound(each, folder)}
     kept = sum(each.rows for each in there.values())
     described = Manifest(dict(origin), command=before.command if before is not None else command)
     _write(described, there, folder, complete=False)

@@ -29,8 +29,8 @@ from zoo.modality import Table
 
 if TYPE_CHECKING:
     from zoo.bulk.job import Job, Task
-    from zoo.bulk.manifest import Manifest
     from zoo.models.sources import Facts, Source
+    from zoo.render.shards import Manifest
     from zoo.runtime import BundledModel
 
 #: numbers in one shard, and rows in it at most, unless --shard-size says
@@ -123,6 +123,7 @@ def sample(app: App, source: Source, facts: Facts, request: Request, stack: Exit
 def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitStack) -> None:
     """Score a file into a folder of shards."""
     from zoo.bulk.job import Scoring, Task
+    from zoo.reading.finding import digest
     from zoo.render.files import Extras
     from zoo.runtime import data
 
@@ -143,7 +144,7 @@ def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitS
     origin = {
         **_origin(model, facts, request, seed, n, suffix, "log-densities"),
         "density": model.manifest.density,
-        "data": {"path": shown(request.log_prob), "sha256": sha256(request.log_prob)},
+        "data": {"path": shown(request.log_prob), "sha256": digest(str(request.log_prob))},
         "asked": {"steps": request.steps, "errors": errors, **options},
         "condition": _digest(condition),
     }
@@ -197,13 +198,13 @@ def _report(app: App, manifest: Manifest, job: Job, kept: int, seconds: float) -
 
 def _seed(app: App, request: Request) -> int:
     """The given seed, that of the shards which are there, or a random one that is reported."""
-    from zoo.bulk import manifest
+    from zoo.render import shards
     from zoo.runtime import fresh_seed
 
     assert request.output is not None
     if request.seed is not None:
         return request.seed
-    before = None if request.force else manifest.read(request.output)
+    before = None if request.force else shards.read(request.output)
     seed = fresh_seed() if before is None else int(before.origin["seed"])
     app.say(f"seed {seed}")
     return seed

@@ -13,9 +13,10 @@ import numpy as np
 from zoo.arrays import Array
 from zoo.cli import _editing as editing
 from zoo.cli._app import App
-from zoo.cli._conditions import composition_from, condition_beside, negative_from
+from zoo.cli._conditions import composition_from, negative_from
 from zoo.cli._piping import named
 from zoo.cli._request import Request, condition_of, file_name
+from zoo.cli._shards import data_and_condition
 from zoo.errors import UnknownNameError, UsageError
 from zoo.modality import Text
 
@@ -153,19 +154,18 @@ def _read(request: Request, facts: Facts) -> Inputs:
     from zoo.samplers.state import SamplerState
 
     state = None if request.resume is None else SamplerState.load(request.resume)
-    init = mask = noise = stored = None
+    init = mask = noise = condition = None
+    beside = not (request.classes or request.condition or request.compose)
     if request.init is not None:
-        init, stored = editing.read_data(request.init, facts.event_shape, facts.modality, facts.length)
+        data = partial(editing.read_data, event_shape=facts.event_shape, modality=facts.modality, length=facts.length)
+        init, condition = data_and_condition(facts, request.init, data, beside=beside)
         if isinstance(facts.modality, Text):
             init, mask = editing.gaps(init)
     if request.mask is not None:
         mask = editing.read_mask(request.mask, facts.event_shape)
     if request.noise is not None:
-        noise, stored = read_samples(request.noise, facts.event_shape)
-    path, data = request.init or request.noise, noise if init is None else init
-    condition = None
-    if path is not None and data is not None and not (request.classes or request.condition or request.compose):
-        condition = condition_beside(facts, path, stored, len(data))
+        reading = partial(read_samples, event_shape=facts.event_shape)
+        noise, condition = data_and_condition(facts, request.noise, reading, beside=beside)
     return Inputs(state, init, mask, noise, condition)
 
 

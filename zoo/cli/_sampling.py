@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,11 @@ from zoo.arrays import Array
 from zoo.cli import _editing as editing
 from zoo.cli._again import command_of
 from zoo.cli._app import App
-from zoo.cli._conditions import condition_beside
 from zoo.cli._opening import open_model, warn_of_fallback
 from zoo.cli._piping import shown, to_stdout
 from zoo.cli._plan import Plan, check_sampler, guiding_of, output_of, plan_of, wanted_of
 from zoo.cli._request import Request, file_name, given_condition
+from zoo.cli._shards import data_and_condition
 from zoo.cli._text import counted
 
 if TYPE_CHECKING:
@@ -262,9 +263,9 @@ def encode(app: App, source: Source, facts: Facts, request: Request, stack: Exit
     assert request.encode is not None
     output = request.output or Path(file_name(source.name) + "-noise.npz")
     check_numbers(output, replace=request.force)
-    x, stored = editing.read_data(request.encode, facts.event_shape, facts.modality, facts.length)
     by_option = bool(request.classes or request.condition)
-    own = None if by_option else condition_beside(facts, request.encode, stored, len(x))
+    reading = partial(editing.read_data, event_shape=facts.event_shape, modality=facts.modality, length=facts.length)
+    x, own = data_and_condition(facts, request.encode, reading, beside=not by_option)
     condition = given_condition(request, facts, len(x)) if by_option else own
     if condition is None and facts.condition is not None and facts.condition.kind == "classes":
         condition = facts.condition.array(None, len(x))  # so that the file of noise holds them

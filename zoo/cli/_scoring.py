@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,10 +15,10 @@ import numpy as np
 from zoo.arrays import Array
 from zoo.cli._again import command_of
 from zoo.cli._app import App
-from zoo.cli._conditions import condition_beside
 from zoo.cli._opening import open_model, warn_of_fallback
 from zoo.cli._piping import shown
 from zoo.cli._request import SAMPLING_ONLY, Request, flag, given_condition
+from zoo.cli._shards import data_and_condition
 from zoo.cli._text import counted, echo
 from zoo.conditions import ConditionLike
 from zoo.density import is_likelihood
@@ -54,7 +55,7 @@ class _Scored:
 
 
 def score(app: App, source: Source, facts: Facts, request: Request, stack: ExitStack) -> None:
-    """Score the file; densities go to stdout, or to ``-o``."""
+    """Score the data; densities go to stdout, or to ``-o``."""
     check_options(request)
     x, condition = read(app, facts, request)
     model = open_model(app, source, request.device, stack)
@@ -84,13 +85,14 @@ def read(app: App, facts: Facts, request: Request) -> tuple[Array, ConditionLike
     from zoo.render.read import read_samples
 
     assert request.log_prob is not None
-    x, stored = read_samples(request.log_prob, facts.event_shape, facts.modality, length=facts.length)
+    by_option = bool(request.classes or request.condition)
+    reading = partial(read_samples, event_shape=facts.event_shape, modality=facts.modality, length=facts.length)
+    x, condition = data_and_condition(facts, request.log_prob, reading, beside=not by_option)
     n = len(x) if x.ndim else 0
     if isinstance(facts.modality, Text) and (x < 0).any():
         raise DataError(f"{request.log_prob} has gaps, and a text with gaps has no probability")
-    if request.classes or request.condition:
+    if by_option:
         return x, given_condition(request, facts, n)
-    condition = condition_beside(facts, request.log_prob, stored, n)
     if condition is None:
         return x, None
     app.say(f"conditions are those of {shown(request.log_prob)}")

@@ -116,7 +116,7 @@ SECTIONS = {
 )
 @click.option("--format", "form", metavar="NAME", help="Format of -, on stdout or stdin [lines: csv or txt].")
 @click.option(
-    "--log-prob", type=click.Path(path_type=Path), metavar="DATA", help="Score this file instead of sampling."
+    "--log-prob", type=click.Path(path_type=Path), metavar="DATA", help="Score these data instead of sampling."
 )
 @click.option("--fused", is_flag=True, help="Run the bundle's fused graph: the sampler that it was exported with.")
 @click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda, or another provider.")
@@ -172,14 +172,14 @@ def command(
     echo "an??a" | zoo run names-masked --init - -n 5 -o -
     zoo run names-masked -n 100 -o - | sort | zoo run names-masked --log-prob -
 
-    With --log-prob, DATA is .npy, .npz, .csv, .parquet or .safetensors, .txt or .wav for texts and recordings, or a
-    format of a plugin (`zoo list --formats`); log-densities in nats go to stdout, one a line, or to
-    -o. Whole numbers are dequantised for models of discrete data; --seed decides how (0 if not given). Without a class,
-    a model with guidance scores without class.
+    With --log-prob, DATA is .npy, .npz, .csv, .parquet or .safetensors, .txt or .wav for texts and recordings, a
+    format of a plugin (`zoo list --formats`), or a folder that --engine wrote; log-densities in nats go to stdout, one
+    a line, or to -o. Whole numbers are dequantised for models of discrete data; --seed decides how (0 if not given).
+    Without a class, a model with guidance scores without class.
 
     With --engine, -o names a folder, which gets shards of Parquet or safetensors (--format) and a manifest with their
     digests. The same command again keeps the shards that are there, and makes those that are missing; the number of
-    workers changes nothing.
+    workers changes nothing. --log-prob, --init and --data of other commands read such a folder.
 
     \b
     zoo run moons-nsf -n 1000000 --engine local --seed 0 -o million

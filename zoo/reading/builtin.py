@@ -33,6 +33,12 @@ def readers() -> list[DataReader]:
             recognises="huggingface:recognises",
             needs="pyarrow",
         ),
+        of(
+            "shards",
+            "a folder of samples that `zoo run --engine` wrote",
+            "shards:read",
+            recognises="shards:recognises",
+        ),
         of("recordings", "a folder of recordings", "recordings:read", recognises="recordings:recognises"),
         of("pictures", "a folder of pictures", "pictures:read", recognises="pictures:recognises"),
     ]

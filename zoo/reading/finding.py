@@ -98,8 +98,9 @@ def reader_of(path: Path, registry: Registry) -> DataReader:
     readers = [item.description for item in registry.items("data reader")]
     known = [reader for reader in readers if isinstance(reader, DataReader)]
     if path.is_dir():
-        # folders of other formats may hold pictures too, so the reader of pictures comes last
-        order = sorted((r for r in known if r.recognises), key=lambda r: (r.name == "pictures", r.name))
+        # a manifest says what a folder is, and folders of other formats may hold pictures too
+        ranks = {"shards": 0, "pictures": 2}
+        order = sorted((r for r in known if r.recognises), key=lambda r: (ranks.get(r.name, 1), r.name))
         for reader in order:
             if _recognised(path, reader, registry):
                 return reader
@@ -170,7 +171,9 @@ def _origin(reader: DataReader, registry: Registry) -> str:
 
 def _listed(readers: list[DataReader]) -> str:
     suffixes = sorted({suffix for reader in readers for suffix in reader.suffixes})
-    return f"Files end with {', '.join(suffixes)}; folders hold pictures, recordings, or a Hugging Face data set."
+    return (
+        f"Files end with {', '.join(suffixes)}; folders hold pictures, recordings, shards, or a Hugging Face data set."
+    )
 
 
 def digest_or_none(path: str) -> str | None:

@@ -8,6 +8,7 @@ from zoo.errors import DataError
 from zoo.reading.cells import typed
 from zoo.reading.content import Rows
 from zoo.render import delimited
+from zoo.render.delimited import Delimited
 
 
 def read(path: Path, *, delimiter: str = "", encoding: str = "utf-8-sig", decimal: str = "") -> Rows:
@@ -28,5 +29,10 @@ def read(path: Path, *, delimiter: str = "", encoding: str = "utf-8-sig", decima
     table = delimited.read(path, delimiter=delimiter, encoding=encoding, hint=hint)
     if not table.rows:
         raise DataError(f"{path} has headings but no rows")
+    return of_table(table, decimal=decimal)
+
+
+def of_table(table: Delimited, *, decimal: str = "") -> Rows:
+    """The columns of a table of texts, each as what its cells are; ``decimal`` as of :func:`read`."""
     columns = {name: typed(cells, decimal=decimal or table.decimal(cells)) for name, cells in table.columns().items()}
     return Rows(columns, headed=table.headed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +29,21 @@ def read(path: Path, *, length: int = 0, encoding: str = "utf-8-sig") -> Samples
         DataError: it cannot be decoded, is empty, or has lines that are too long or characters that are not
             printable.
     """
+    return of_lines(lines_of(path, encoding), path, length=length)
+
+
+def lines_of(path: Path, encoding: str = "utf-8-sig") -> list[str]:
+    """The lines of a file; raises a :class:`~zoo.errors.DataError` as :func:`read` does."""
     try:
-        lines = path.read_text(encoding).splitlines()
+        return path.read_text(encoding).splitlines()
     except (LookupError, UnicodeError) as error:
         raise DataError(f"{path} is not text in {encoding}: {error}", hint="State it: -D encoding=latin-1.") from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
+
+
+def of_lines(lines: Sequence[str], path: Path, *, length: int = 0) -> Samples:
+    """Lines as samples; ``path`` is what errors call them, and arguments and errors are those of :func:`read`."""
     kept = [line for line in lines if line]
     if not kept:
         raise DataError(f"{path} is empty")
