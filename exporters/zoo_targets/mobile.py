@@ -25,6 +25,7 @@ from pathlib import Path
 from zoo.bundle import EXAMPLE, GOLDEN, MANIFEST, MODEL_CARD, TABLES, Bundle, read_manifest
 from zoo.errors import ExportError, OutputError, ZooError
 from zoo.files import copy_file, write_text
+from zoo.runtime.ort import onnxruntime
 from zoo.runtime.session import Session
 from zoo_targets.compare import replay
 
@@ -70,6 +71,7 @@ def verify(folder: Path) -> str:
 
 
 def _convert(source: Path, target: Path) -> None:
+    onnxruntime()  # with its settings, before its own tools import it
     from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
 
     logging.getLogger("ort_format_model.utils").setLevel(logging.ERROR)

@@ -20,6 +20,7 @@ import onnx_ir as ir
 from zoo.arrays import Array
 from zoo.errors import ExportError
 from zoo.programs import Graph, Iterate
+from zoo.runtime.ort import onnxruntime
 from zoo.samplers import table_for
 from zoo.samplers.state import RowInputs, begin
 from zoo_onnx.inputs import Feeds, Inputs
@@ -66,6 +67,7 @@ def lower(model: ir.Model, feeds: Iterator[Feeds]) -> ir.Model:
     Raises:
         ExportError: ONNX Runtime's quantizer fails.
     """
+    onnxruntime()  # with its settings, before its own tools import it
     from onnxruntime import quantization
 
     present = {node.op_type for node in model.graph}

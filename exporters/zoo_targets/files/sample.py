@@ -15,10 +15,13 @@ import argparse
 import hashlib
 import json
 import math
+import os
 import pathlib
 import sys
 
 import numpy as np
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is imported: it tells its makers nothing
 import onnxruntime
 
 ROUNDS, KEYS = (0xD2511F53, 0xCD9E8D57), (0x9E3779B9, 0xBB67AE85)
@@ -305,9 +308,8 @@ class Model:
                 one = {k: a[:1] if takes[k][0] == "rows" and len(c[0][k]) == 1 else a for k, a in inputs.items()}
                 x = session.run(None, key | one)[0]
             elif steps:
-                x = self.iterate(
-                    program, columns, i, seed, inputs, against, guidance, [*zip(others, weights, strict=True)]
-                )
+                further = [*zip(others, weights, strict=True)]
+                x = self.iterate(program, columns, i, seed, inputs, against, guidance, further)
             else:
                 z = {a: scale * noise(d, seed, i, takes[a][1:], k) for k, (a, d) in enumerate(noises)}
                 x = session.run(None, z | inputs)[0]
@@ -349,10 +351,8 @@ class Model:
             require(x.min() >= 0 and x.max() < levels, f"the data has numbers outside 0 to {levels - 1}")
             u = noise("uniform", seed, np.arange(len(x)), self.event, 0, 3)
             x = np.minimum(x.astype(np.float32) + u, np.nextafter(x.astype(np.float32) + 1, np.float32(0)))
-        (session, takes), (c, _) = (
-            self.graph(program["graph"]),
-            self.conditions(program, len(x), condition, needed=True),
-        )
+        session, takes = self.graph(program["graph"])
+        c, _ = self.conditions(program, len(x), condition, needed=True)
         name, x = next(name for name in takes if c is None or name not in c[0]), x.astype(np.float32)
         parts = [session.run(None, {name: x[i], **feeds})[0][:m] for i, m, feeds in self.batches(len(x), batch, c)]
         return np.concatenate(parts).astype(np.float64)

@@ -49,6 +49,9 @@ export async function open({ folder = join(dirname(fileURLToPath(import.meta.url
 async function findRuntime(names) {
   const elsewhere = process.env.GENZOO_NODE_MODULES;
   const reasons = [];
+  // onnxruntime-node has no call for this, and reads it when it is imported: nothing is told to its makers, unless
+  // the environment says 0. onnxruntime-web tells nothing.
+  process.env.ORT_DISABLE_TELEMETRY ??= "1";
   for (const name of names) {
     for (const find of [() => name, ...(elsewhere ? [() => entryIn(elsewhere, name)] : [])]) {
       try {

@@ -13,10 +13,13 @@ from zoo.runtime import load
 SCRIPT = '''\
 """python sample.py NOISE.npy OUT.npy: noise [n, ...] to samples [n, ...]; needs numpy and onnxruntime."""
 
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is imported
 import onnxruntime
 
 session = onnxruntime.InferenceSession(Path(__file__).parent / "bundle" / "{file}", providers=["CPUExecutionProvider"])

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -156,6 +157,10 @@ class Session {
   /// One for the program, kept until it exits: sessions may be released late.
   static OrtEnv* environment() {
     static const Handle<OrtEnv> shared = [] {
+#ifndef _WIN32
+      // read once, here: nothing is told to the makers of ONNX Runtime, unless the environment says 0
+      ::setenv("ORT_DISABLE_TELEMETRY", "1", 0);
+#endif
       OrtEnv* made = nullptr;
       check(api().CreateEnv(ORT_LOGGING_LEVEL_FATAL, "genzoo", &made), "start");
       return Handle<OrtEnv>(made);
