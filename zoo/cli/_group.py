@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import itertools
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -97,6 +98,10 @@ class LazyGroup(click.Group):
         # checked here already, so that errors in the command line itself are JSON too
         before_dashes = arguments[: arguments.index("--")] if "--" in arguments else arguments
         app.json = "--json" in before_dashes
+        if "_ZOO_COMPLETE" in os.environ:
+            from zoo.cli._complete import register
+
+            register()
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # a terminal that cannot show a Greek letter shows ? instead
                 stream.reconfigure(errors="replace")

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from zoo.cli import _complete
 from zoo.cli._app import App, json_option, pass_app
 from zoo.cli._text import echo, size, table
 from zoo.errors import MissingDependencyError, UsageError, ZooError
@@ -54,7 +55,7 @@ def ls(app: App) -> None:
 
 
 @command.command("rm")
-@click.argument("addresses", metavar="ADDRESS...", nargs=-1)
+@click.argument("addresses", metavar="ADDRESS...", nargs=-1, shell_complete=_complete.addresses)
 @click.option("--all", "everything", is_flag=True, help="Remove all of them, and unfinished downloads.")
 @json_option
 @pass_app
@@ -90,7 +91,7 @@ def rm(app: App, addresses: tuple[str, ...], everything: bool) -> None:
 
 
 @command.command("verify")
-@click.argument("addresses", metavar="[ADDRESS...]", nargs=-1)
+@click.argument("addresses", metavar="[ADDRESS...]", nargs=-1, shell_complete=_complete.addresses)
 @json_option
 @click.pass_context
 @pass_app

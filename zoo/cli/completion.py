@@ -17,7 +17,8 @@ SHELLS = ("bash", "zsh", "fish")
 def command(context: click.Context, shell: str) -> None:
     """Print what makes a shell complete commands, options and names.
 
-    Names of models, samplers, data sets, metrics and targets are completed as they are installed at that time.
+    Names of models, samplers, data sets, metrics, formats and targets are completed as they are installed at that time,
+    and addresses of pulled models.
 
     \b
     eval "$(zoo completion bash)"                                    in ~/.bashrc

@@ -8,8 +8,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from zoo.cli._app import App, json_option, pass_app
+from zoo.cli._complete import names_beginning
 from zoo.cli._text import count, counted, echo, shape, size, table
 from zoo.registry import Item, Registry
 from zoo.registry.cards import Description, ModelCard
@@ -50,8 +52,16 @@ def _kind_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def _patterns(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of the kinds that are listed; without any, the words for kinds, and names of models."""
+    wanted = PLURALS if context.params.get("everything") else [p for p in PLURALS if context.params.get(p)]
+    names = names_beginning(context, tuple(PLURALS[plural] for plural in wanted) or ("model",), incomplete)
+    words = [] if wanted else [p for p in PLURALS if p.startswith(incomplete)]
+    return [*map(CompletionItem, words), *names]
+
+
 @click.command("list")
-@click.argument("pattern", default="")
+@click.argument("pattern", default="", shell_complete=_patterns)
 @_kind_options
 @click.option("--all", "everything", is_flag=True, help="List all of these.")
 @click.option("--family", metavar="NAME", help="Only models and architectures of this family, e.g. flow or diffusion.")

@@ -114,7 +114,13 @@ SECTIONS = {
     help="File to write: .png, .wav, .csv, .txt, .npy, .npz, .safetensors, .parquet, or a format of a plugin; - is "
     "stdout.",
 )
-@click.option("--format", "form", metavar="NAME", help="Format of -, on stdout or stdin [lines: csv or txt].")
+@click.option(
+    "--format",
+    "form",
+    metavar="NAME",
+    shell_complete=names_of("format"),
+    help="Format of -, on stdout or stdin [lines: csv or txt].",
+)
 @click.option(
     "--log-prob", type=click.Path(path_type=Path), metavar="DATA", help="Score these data instead of sampling."
 )

@@ -115,6 +115,18 @@ class Store:
                 if entry is not None:
                     yield entry
 
+    def addresses(self) -> dict[str, str]:
+        """Names of models by the addresses that stand for them: as they were pulled, and of exactly their files."""
+        there = {each.folder.name: each for each in self.entries() if isinstance(each, Entry)}
+        named = {}
+        for path in sorted((self.folder / "pins").glob("*.json")):
+            try:
+                values = strict(path.read_text("utf-8"))
+                named[str(values["address"])] = there[values["entry"]].name
+            except (OSError, ValueError, TypeError, KeyError, RecursionError):
+                continue
+        return named | {each.source: each.name for each in there.values()}
+
     def damaged(self) -> list[str]:
         """The keys of the entries whose record cannot be read."""
         keys = []
