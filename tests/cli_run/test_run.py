@@ -58,6 +58,19 @@ def test_without_output_the_file_is_named_after_the_model(zoo, bundle, name, n, 
             assert min(picture.size) > 200
 
 
+def test_three_to_six_numbers_are_drawn_in_pairs_where_a_picture_is_asked_for(zoo, diffusion, tmp_path):
+    drawn = json.loads(zoo("run", diffusion, "--steps", 2, "--seed", 0, "-o", "x.png", "--json").stdout)
+    assert drawn["n"] == 1000
+    with Image.open(tmp_path / "x.png") as picture:
+        assert picture.width > 3 * 200
+    alone = json.loads(zoo("run", diffusion, "--steps", 2, "--seed", 0, "--json").stdout)
+    assert (alone["n"], alone["output"]) == (16, "gaussian-diffusion.npy")
+    for form in ("png", "csv"):
+        command = ("run", "slcp-posterior", "--example", "-n", 5, "--seed", 0, "-o", f"posterior.{form}")
+        assert zoo(*command).exit_code == 0
+    assert "slcp-posterior" in zoo("show", "posterior.png").stdout
+
+
 def test_npz_and_safetensors_carry_classes_and_origin(zoo, classes, tmp_path):
     for name in ("x.npz", "x.safetensors"):
         assert zoo("run", classes, "-n", 4, "--seed", 1, "--class", "high,0", "-o", name).exit_code == 0

@@ -65,8 +65,8 @@ def test_a_flow_has_no_sampler(zoo, flow, arguments):
     failed(zoo("run", flow, *arguments), 2, "samples in one call and has no option")
 
 
-def test_events_without_picture(zoo, diffusion):
-    failed(zoo("run", diffusion, "-o", "x.png"), 2, "samples of shape 3 cannot be drawn", "x.npy")
+def test_events_without_picture(zoo):
+    failed(zoo("run", "wine-mlp", "-o", "x.png"), 2, "samples of shape 14 cannot be drawn", "x.npy")
 
 
 def test_an_unknown_model(zoo):

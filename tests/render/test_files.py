@@ -106,7 +106,7 @@ def test_existing_files_give_way_only_when_told(samples, tmp_path):
         ((2,), ".png"),
         ((1, 8, 8), ".png"),
         ((3, 8, 8), ".png"),
-        ((3,), ".npy"),
+        ((7,), ".npy"),
         ((2, 8, 8), ".npy"),
     ],
 )

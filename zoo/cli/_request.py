@@ -194,11 +194,11 @@ def condition_of(
     """
     n = count if request.n is None else request.n
     if request.compose:
-        return _default_count(facts, in_turn=False) if n is None else n, None
+        return _default_count(request, facts, in_turn=False) if n is None else n, None
     if n is None and request.condition and facts.condition is not None:
         n = rows_of(facts.condition, _read(facts.condition, request, facts))
     if n is None:
-        n = _default_count(facts, in_turn=not request.classes)
+        n = _default_count(request, facts, in_turn=not request.classes)
     if facts.condition is None or request.classes or request.condition:
         return n, given_condition(request, facts, n, cycle=True)
     if stored is not None:
@@ -267,10 +267,14 @@ def _checked(condition: Condition, value: ConditionLike, n: int) -> ConditionLik
     return value
 
 
-def _default_count(facts: Facts, *, in_turn: bool) -> int:
+def _default_count(request: Request, facts: Facts, *, in_turn: bool) -> int:
     from zoo.render.files import picture_of
+    from zoo.render.formats import is_picture
 
+    drawn = request.output is not None and is_picture(request.output)
     if picture_of(facts.event_shape) in ("scatter", "histogram"):
+        return 1000
+    if drawn and picture_of(facts.event_shape, facts.modality) == "pairs":
         return 1000
     c = facts.condition
     if c is not None and c.kind == "classes" and in_turn and c.size <= 16:

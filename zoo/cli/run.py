@@ -54,7 +54,7 @@ SECTIONS = {
 @click.option(
     "-n",
     type=click.IntRange(1),
-    help="How many [1000 points in one or two dimensions; else about 16, each class equally often].",
+    help="How many [1000 points in one or two dimensions, or drawn in up to six; else about 16, each class as often].",
 )
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="Seed of the noise [random, and reported].")
 @click.option(

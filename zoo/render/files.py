@@ -16,7 +16,7 @@ from zoo.files import atomic_file, check_free
 from zoo.lengths import Length
 from zoo.modality import Audio, Column, Foreign, Modality
 from zoo.registry.cards import Format
-from zoo.render import modalities
+from zoo.render import modalities, pairs
 from zoo.render.formats import format_of, load, origin
 from zoo.render.metadata import write_beside
 
@@ -187,8 +187,8 @@ def check_writable(path: Path, *, replace: bool) -> None:
 
 
 def picture_of(event_shape: tuple[int, ...], modality: Modality | None = None) -> str | None:
-    """The type of picture for such events, or None: ``"images"``, ``"sequences"``, ``"scatter"``, ``"histogram"``, or
-    ``"own"`` for a modality that draws itself, such as recordings."""
+    """The type of picture for such events, or None: ``"images"``, ``"sequences"``, ``"scatter"``, ``"histogram"``,
+    ``"pairs"``, or ``"own"`` for a modality that draws itself, such as recordings."""
     described = modalities.kind_of(modality)
     if described is not None and described.draw:
         return "own"
@@ -199,13 +199,16 @@ def picture_of(event_shape: tuple[int, ...], modality: Modality | None = None) -
         return "sequences"
     if event_shape == (2,):
         return "scatter"
-    return "histogram" if event_shape in ((), (1,)) else None
+    if event_shape in ((), (1,)):
+        return "histogram"
+    return "pairs" if pairs.fits(event_shape, modality) else None
 
 
 def default_suffix(event_shape: tuple[int, ...], modality: Modality | None = None) -> str:
-    """The default extension of such samples: their modality's, else ``".png"`` if they can be drawn, or ``".npy"``."""
+    """The default extension of such samples: their modality's, else ``".png"`` if a picture shows all that they are, or
+    ``".npy"``."""
     described = modalities.kind_of(modality)
     if described is not None and described.suffix:
         return described.suffix
     foreign = modality if isinstance(modality, Foreign) else None
-    return ".npy" if picture_of(event_shape, foreign) is None else ".png"
+    return ".npy" if picture_of(event_shape, foreign) in (None, "pairs") else ".png"

@@ -11,7 +11,7 @@ import numpy as np
 
 from zoo.arrays import Array
 from zoo.modality import Audio, Modality, Table, Text
-from zoo.render import audio, conditional, modalities, tables, text
+from zoo.render import audio, conditional, modalities, pairs, tables, text
 from zoo.render.files import Extras, named, picture_of
 from zoo.render.metadata import in_png, in_wav
 from zoo.weights import serialized
@@ -25,11 +25,12 @@ def unpictured(event_shape: tuple[int, ...], modality: Modality | None) -> str |
     if picture_of(event_shape, modality) is not None:
         return None
     shape = " x ".join(map(str, event_shape)) or "none"
-    return f"samples of shape {shape} cannot be drawn, only images [1 or 3, height, width], sequences, points, numbers"
+    drawn = f"images [1 or 3, height, width], sequences, points, and up to {pairs.MOST} numbers"
+    return f"samples of shape {shape} cannot be drawn, only {drawn}"
 
 
 def png(samples: Array, extras: Extras) -> bytes:
-    """Images, sequences, points, numbers, or samples of a modality that draws itself, drawn; see :func:`picture_of`."""
+    """Images, sequences, points, a few numbers, or samples of a modality that draws itself; see :func:`picture_of`."""
     content = _picture(samples, extras)
     return in_png(content, {"about": dict(extras.about)}) if extras.about else content
 
@@ -50,10 +51,13 @@ def _picture(samples: Array, extras: Extras) -> bytes:
         from zoo.render.sequences import draw_sequences
 
         return draw_sequences(samples, extras)
+    table = extras.modality if isinstance(extras.modality, Table) else None
+    if pairs.fits(samples.shape[1:], table):
+        return pairs.draw_pairs(samples, table)
     from zoo.render.points import draw_histogram, draw_scatter
 
     if picture == "scatter":
-        names = [column.name for column in extras.modality.columns] if isinstance(extras.modality, Table) else []
+        names = [] if table is None else [column.name for column in table.columns]
         return draw_scatter(samples, extras.density, extras.density_seconds, names)
     return draw_histogram(samples, extras.density, extras.density_seconds)
 
