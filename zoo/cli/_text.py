@@ -150,6 +150,12 @@ def count(number: int) -> str:
     return str(number) if number else ""
 
 
+def rate(number: float) -> str:
+    """``3.05 a second``, ``948,000 a second``."""
+    rounded = float(f"{number:.3g}")
+    return f"{f'{rounded:,.0f}' if rounded >= 1000 else f'{rounded:g}'} a second"
+
+
 def size(number: int) -> str:
     """A size in bytes: ``1.25 MB``."""
     return f"{count(number)[:-1]} {count(number)[-1]}B" if number >= 1000 else f"{number} B" if number else ""
