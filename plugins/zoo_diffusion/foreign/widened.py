@@ -33,8 +33,8 @@ class Widened(TorchFunctionMode):
         # what is written into stays itself: no tensor made within the block is float32
         name = getattr(func, "__name__", "")
         kept = 1 if name == "__setitem__" or (name.endswith("_") and not name.endswith("__")) else 0
-        given = (*args[:kept], *(_widened(each) for each in args[kept:]))
-        return func(*given, **{key: each if key == "out" else _widened(each) for key, each in (kwargs or {}).items()})
+        widened = (*args[:kept], *(_widened(each) for each in args[kept:]))
+        return func(*widened, **{key: each if key == "out" else _widened(each) for key, each in (kwargs or {}).items()})
 
 
 def _widened(value: Any) -> Any:
