@@ -105,7 +105,7 @@ class _Checked:
         with failing(self.plan.draft.model):
             self.proof.of_itself()[name]()
         if name == "density" and self.proof.density is None:
-            raise NotApplicable("samples are not drawn, or densities not computed, in one call; see mass")
+            raise NotApplicable("samples are not drawn, or densities not computed, in one call")
 
     @property
     def _exact(self) -> GenerativeModel:
@@ -117,7 +117,7 @@ class _Checked:
     def invertible(self) -> None:
         """``to_noise`` undoes ``to_data``."""
         if not all(callable(getattr(self._exact, name, None)) for name in ("to_noise", "to_data")):
-            raise NotApplicable("it has not both methods to_noise and to_data; see density")
+            raise NotApplicable("it has not both methods to_noise and to_data")
         n = 16
         z = self._exact.noise(3, n, self._exact.event_shape)
         with torch.no_grad():

@@ -36,6 +36,10 @@ MOVED = 4
 _LAST_BIT = 2.0**-24
 #: layers that behave differently in training mode
 _TRAINED = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+_FOLLOW = (
+    "The proof calls the model in float64 too, so it must follow model.double(): write t.to(x.dtype) rather than "
+    "t.float(), and register constants as buffers."
+)
 _TYPES = {"float32": torch.float32, "int32": torch.int32}
 
 
@@ -268,7 +272,9 @@ def call(graph: Graph, feeds: Feeds, dtype: torch.dtype = torch.float32) -> Feed
     tensors = [torch.from_numpy(np.asarray(feeds[port.name])).clone() for port in graph.inputs]
     tensors = [t.to(dtype) if t.is_floating_point() else t for t in tensors]
     versions = [t._version for t in tensors]
-    with torch.no_grad(), told(f"graph {graph.name} fails in PyTorch", ProofError):
+    exact = dtype == torch.float64
+    what = f"graph {graph.name} fails in PyTorch{' in float64' if exact else ''}"
+    with torch.no_grad(), told(what, ProofError, _FOLLOW if exact else None):
         result = graph.module(*tensors)
     for port, tensor, version in zip(graph.inputs, tensors, versions, strict=True):
         if tensor._version != version:

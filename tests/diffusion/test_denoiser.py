@@ -13,7 +13,7 @@ from torch import nn  # noqa: E402 - after the check for torch
 import zoo  # noqa: E402
 from tests import foreign_libraries as libraries  # noqa: E402
 from zoo import noise  # noqa: E402
-from zoo.errors import ConfigError, UnknownNameError, UsageError  # noqa: E402
+from zoo.errors import ConfigError, ProofError, UnknownNameError, UsageError  # noqa: E402
 from zoo.paths import DDPMTable, LinearBeta, Retimed, Trigonometric, path_from  # noqa: E402
 from zoo.programs import Iterate, describe, program_from  # noqa: E402
 from zoo.samplers import BUILTIN  # noqa: E402
@@ -436,6 +436,73 @@ def test_a_network_with_one_time_for_all_is_not_trained_with_others():
     with pytest.raises(ConfigError, match="one time for all samples of a batch, but training draws one for each"):
         model.loss(torch.zeros(4, 2))
     assert zoo.denoiser(Plain(), event_shape=(2,), convention="torchcfm").loss(torch.zeros(4, 2)).isfinite()
+
+
+class Embedded(nn.Module):
+    """A network that embeds whole timesteps and normalizes as most DDPMs do; ``dtype`` is that of its state, or not."""
+
+    def __init__(self, said):
+        super().__init__()
+        self.said, self.plain = said, torch.tensor([1.0, 0.3, 0.1])  # a constant that is no buffer
+        self.time, self.enter, self.leave = nn.Linear(3, 8), nn.Linear(2, 8), nn.Linear(8, 2)
+        self.norm = nn.LayerNorm(8)
+
+    def forward(self, x, t, condition=None):
+        if self.said == "x.dtype":
+            embedding = (t[:, None].to(x.dtype) / 100 * self.plain.to(x.dtype)).sin()
+            h = self.norm(self.enter(x) + self.time(embedding))
+        elif self.said == "float()":
+            h = self.enter(x) + self.time((t[:, None].float() / 100 * self.plain).sin())
+            h = self.norm(h.float()).type(h.dtype)
+        elif self.said == "torch.float32":
+            embedding = torch.zeros(len(x), 3, dtype=torch.float32)
+            embedding[:, :2] = (t[:, None] / 100 * self.plain[:2]).sin()
+            embedding[:, 2:].add_((t[:, None].to(torch.float32) / 100 * self.plain[2:]).sin())
+            h = self.norm((self.enter(x) + self.time(embedding)).to(dtype=torch.float32))
+        else:
+            angles = torch.stack([(t / 100 * each).sin() for each in self.plain], 1)
+            h = self.norm(self.enter(x) + self.time(angles))
+        return self.leave(h)
+
+
+def embedded(said, dtype):
+    torch.manual_seed(0)
+    net = Embedded(said).to(dtype)
+    return zoo.denoiser(net, event_shape=(2,), convention="ddpm", betas=torch.linspace(1e-4, 0.02, 1000)).to(dtype)
+
+
+@pytest.mark.parametrize("said", ["float()", "torch.float32", "no type"])
+def test_a_network_whose_code_says_float32_is_computed_in_float64_too(said):
+    """In float32 nothing changes; in float64 the state keeps its digits, whatever becomes of the time."""
+    for dtype, tolerance in ((torch.float32, 0.0), (torch.float64, 1e-5)):
+        found, wanted = (
+            embedded(each, dtype).denoise(DATA.to(dtype), *(v.to(dtype) for v in at(embedded(each, dtype), 0.4)), None)
+            for each in (said, "x.dtype")
+        )
+        assert found.dtype == dtype
+        torch.testing.assert_close(found, wanted, atol=tolerance, rtol=tolerance)
+    model = embedded(said, torch.float64)
+    values = at(model, 0.4)
+    step = 1e-7 * torch.ones_like(DATA)
+    ahead, here = (model.denoise(x, *values, None) for x in (DATA + step, DATA))
+    _, slope = torch.func.jvp(lambda x: model.denoise(x, *values, None), (DATA,), (step,))
+    # float32 would leave no digit of this difference
+    torch.testing.assert_close((ahead - here) / 1e-7, slope / 1e-7, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("said", ["float()", "no type"])
+def test_a_network_whose_code_says_float32_is_exported(said, tmp_path):
+    pytest.importorskip("onnxscript")
+    folder = zoo.export(embedded(said, torch.float32), tmp_path / "bundle")
+    assert (folder / "manifest.json").is_file()
+
+
+def test_a_model_that_does_not_follow_float64_is_told_what_to_write(tmp_path):
+    pytest.importorskip("onnxscript")
+    model = zoo.Diffusion(Embedded("float()"), (2,), path="ddpm-linear")
+    with pytest.raises(ProofError, match=r"graph step fails in PyTorch in float64: .*test_denoiser") as caught:
+        zoo.export(model, tmp_path / "bundle")
+    assert "t.to(x.dtype) rather than t.float()" in caught.value.hint
 
 
 class Labelled(Plain):

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -41,6 +42,17 @@ def test_a_package_is_whole_and_nothing_is_left_of_the_name_in_the_tutorial(kind
             tomllib.loads(content)
     # on one screen, of two pages: what one has to read to begin
     assert sum(len(path.read_text("utf-8").splitlines()) for name, path in files.items() if name.endswith(".py")) <= 180
+
+
+@kinds
+def test_what_the_commands_of_the_readme_write_is_not_committed(kind):
+    files = {str(name): content for name, content in written(Naming("rings"), kind)}
+    patterns = files[".gitignore"].split()
+    outputs = re.findall(r"-o (\S+)|\"(\S+\.bundle)\"", files["README.md"])
+    for output in {"".join(each) for each in outputs}:
+        # of a path, its first folder
+        first, _, below = output.partition("/")
+        assert any(fnmatch(first + "/" * (pattern[-1] == "/"), pattern) for pattern in patterns), (output, below)
 
 
 @kinds

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from zoo.cli._text import broken, count, counted, echo, facts, sentence, shape, size, table
+from zoo.cli._text import broken, count, counted, echo, facts, rate, sentence, shape, size, table
 
 ROWS = [["nsf-coupling", "", "neural spline flow of several words"], ["unet[32]", "", "a network"]]
 HEADERS = ["name", "nothing", "summary"]
@@ -34,6 +34,12 @@ def test_a_terminal_gets_a_table_that_wraps_and_loses_nothing(capsys, monkeypatc
     assert "nothing" not in out
     assert "…" not in out
     assert max(map(len, out.splitlines())) <= width
+
+
+def test_rates_are_plain_numbers():
+    assert [rate(n) for n in (0.0312, 3.0549, 463.2, 5312.7, 948_123.0)] == [
+        f"{told} a second" for told in ("0.0312", "3.05", "463", "5,310", "948,000")
+    ]
 
 
 def test_no_color_is_respected(capsys, monkeypatch):

@@ -6,6 +6,8 @@ import resource
 import shutil
 import subprocess
 import sys
+import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -198,6 +200,16 @@ def test_a_full_disk(hub, files, zoo, tmp_path):
     assert zoo("pull", ADDRESS).exit_code == 0
 
 
+def test_a_disk_that_may_be_full_is_not_warned_of_twice(hub, files, zoo, monkeypatch):
+    """huggingface_hub warns by a line of its own code; what fails is told by the error."""
+    hub.add(NAME, files)
+    monkeypatch.setattr("huggingface_hub.file_download.shutil.disk_usage", lambda path: SimpleNamespace(free=1))
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        assert zoo("pull", ADDRESS).exit_code == 0
+    assert [each for each in warned if "disk space" in str(each.message)] == []
+
+
 def test_a_disk_without_room_for_the_copy(hub, files, monkeypatch, tmp_path):
     """Files that cannot be linked are copied, onto a disk that is full."""
     hub.add(NAME, files)
@@ -226,7 +238,7 @@ def test_no_network(hub, files, zoo, tmp_path):
     assert done.stderr.splitlines()[0].startswith(f"Error: {ADDRESS} cannot be pulled: {endpoint} cannot be reached")
 
 
-def test_without_a_network_the_last_commit_is_told_and_used(hub, files, zoo):
+def test_without_a_network_the_last_commit_is_told_and_used(hub, files, zoo, monkeypatch):
     commit = hub.add(NAME, files)
     assert zoo("pull", ADDRESS).exit_code == 0
     hub.stop()
@@ -235,6 +247,9 @@ def test_without_a_network_the_last_commit_is_told_and_used(hub, files, zoo):
     assert "Warning:" in done.stderr
     assert "cannot be reached" in done.stderr
     assert f"in the cache already: gaussian-flow from {ADDRESS}@{commit}" in done.stdout
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
+    done = zoo("pull", ADDRESS)
+    assert "Warning: ZOO_OFFLINE forbids asking the hub; this is what was pulled last\n" in done.stderr
 
 
 @pytest.mark.parametrize("how", ["HF_HUB_OFFLINE", "ZOO_OFFLINE"])

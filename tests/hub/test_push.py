@@ -1,6 +1,8 @@
 """Models put onto a local Hub: in one commit or not at all, with a card that the Hub's own library reads."""
 
+import contextlib
 import json
+import resource
 import shutil
 
 import pytest
@@ -83,6 +85,35 @@ def test_a_branch_a_private_repository_and_the_card_that_is_there(logged_in, fol
         push(folder, HubAddress("lab/flow", repository.refs["draft"]))
 
 
+@contextlib.contextmanager
+def room(most):
+    """A block in which no file becomes longer: the system refuses the write, as it does on a full disk."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limit[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+
+def test_a_full_disk_is_told_as_what_cannot_be_written(logged_in, folder, files, zoo, tmp_path):
+    """And not as the model that is read meanwhile; nothing is left, and nobody is asked."""
+    with room(max(map(len, files.values())) - 1):
+        dry, real = zoo("push", folder, ADDRESS, "--dry-run", "-o", "look"), zoo("push", folder, ADDRESS)
+    for done in (dry, real):
+        assert done.exit_code == 1
+        told = done.stderr.splitlines()[-1]
+        assert told.startswith("Error: cannot write ")
+        assert told.endswith(": file too large")
+    assert not any("look" in path.name for path in tmp_path.iterdir())
+    assert logged_in.requests == []
+    assert zoo("push", folder, ADDRESS).exit_code == 0
+    with room(max(map(len, files.values())) - 1):
+        done = zoo("pull", folder, "-o", "copy")
+    assert done.stderr.splitlines()[-1].startswith("Error: cannot write ")
+    assert not any("copy" in path.name for path in tmp_path.iterdir())
+
+
 def test_a_dry_run_writes_a_folder_and_asks_nobody(hub, folder, zoo, tmp_path):
     done = zoo("push", folder, ADDRESS, "--dry-run", "-o", "look")
     assert done.exit_code == 0, done.output
@@ -156,7 +187,7 @@ def test_cards_of_pretrained_models(hub, zoo, tmp_path, name):
 @pytest.mark.parametrize(
     ("token", "told"),
     [
-        (None, "the token does not permit it"),
+        (None, "no token is set, and the hub asks for one"),
         ("old", "does not accept the token, which may have expired"),
         ("reader", "the token does not permit it"),
     ],
@@ -187,6 +218,7 @@ def test_a_connection_cut_while_pushing_leaves_the_repository_as_it_was(logged_i
     logged_in.stop()
     done = zoo("push", folder, ADDRESS)
     assert f"Error: {ADDRESS} cannot be pushed: {endpoint} cannot be reached" in done.stderr
+    assert "pulled" not in done.stderr  # no advice on another command
 
 
 def test_offline_nothing_is_pushed(logged_in, folder, zoo, monkeypatch):

@@ -3,6 +3,9 @@
 import pytest
 
 from zoo.errors import ConfigError, UnknownNameError
+from zoo.registry import Registry
+from zoo.registry.cards import Architecture
+from zoo.registry.discovery import Plugin, PluginRecord
 from zoo.training.recipe import Recipe
 
 RECIPE = {
@@ -165,3 +168,27 @@ def test_settings_that_need_each_other_are_no_mistakes_and_all_that_contradict_a
         "training.compile needs whole parameters",
     ):
         assert sum(says in each for each in found) == 1, says
+
+
+@pytest.mark.parametrize(("stated", "license"), [("License-Expression: MIT\n", "MIT"), ("", ""), (None, "")])
+def test_the_code_of_a_plugin_has_the_licence_of_its_package_and_not_ours(stated, license, tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    from zoo.training.run import _code_license
+
+    if stated is not None:
+        folder = tmp_path / "zoo_rings-0.1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.4\nName: zoo-rings\nVersion: 0.1.0\n{stated}")
+        monkeypatch.syspath_prepend(str(tmp_path))
+    ours, theirs = (
+        Plugin(
+            PluginRecord(name=name, distribution=distribution, version="0.1.0", module=module), {"architecture": [a]}
+        )
+        for name, distribution, module, a in (
+            ("flows", "genzoo", "zoo_flows", Architecture(name="nice", family="flow", entry="zoo_flows.nice:NICE")),
+            ("rings", "zoo-rings", "zoo_rings", Architecture(name="rings", family="flow", entry="zoo_rings:Rings")),
+        )
+    )
+    registry = Registry([ours, theirs])
+    assert _code_license(registry, "nice") == "Apache-2.0"
+    assert _code_license(registry, "rings") == license

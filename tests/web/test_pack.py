@@ -181,7 +181,7 @@ def test_everything_that_is_loaded_is_there(shipped, registry, ort, tmp_path):
     links = Links()
     links.feed((folder / "index.html").read_text("utf-8"))
     loaded = {folder / link for link in links.found if not link.startswith("data:")}
-    assert {path.name for path in loaded} == {"style.css", "app.mjs"}
+    assert {path.name for path in loaded} == {"style.css", "app.mjs", "unserved.js"}
     for module in [*(folder / "page").iterdir(), *(folder / "genzoo").iterdir()]:
         text = module.read_text("utf-8")
         found = re.findall(r'^(?:import|export) .*?from "([^"]+)";', text, re.M)

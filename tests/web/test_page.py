@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import shutil
 
 import numpy as np
@@ -111,6 +112,11 @@ def test_a_temperature_is_chosen_where_samples_have_one(visit, bundle):
         return [own, optionsOf(choices(), 10).temperature];
     })"""
     assert browser.evaluate(script) == [None, 1]
+    # points are then not of the density behind them
+    for temperature, told in (("0.5", ", points at temperature 0.5"), ("1", "")):
+        plane = visit("moons-nsf", f"#n=50&seed=3&temperature={temperature}")
+        plane.wait("genzoo.view.logDensity", SECONDS)
+        assert text(plane, "view").endswith(f"shaded by the square root of the model's density{told}")
     diffusion = visit("mnist-unet", until=READY)
     assert diffusion.evaluate("document.getElementById('temperature').checkVisibility()") is False
 
@@ -473,6 +479,23 @@ def test_a_damaged_bundle_is_not_run(visit, packed, tmp_path):
     path.unlink()
     browser = visit("", folder=folder, until=READY)
     assert text(browser, "error") == "Inverse.onnx cannot be fetched: the server says 404."
+
+
+def test_a_page_that_is_opened_as_a_file_says_what_it_needs(browser, packed):
+    """Its modules are not loaded, so that it would say forever that it loads."""
+    browser.open("about:blank")
+    browser.open(f"{(packed('moons-nsf', 'web') / 'index.html').as_uri()}")
+    browser.wait("document.getElementById('name')?.textContent === 'This page needs a web server'", SECONDS)
+    assert "python -m http.server" in text(browser, "view")
+
+
+def test_licences_that_are_not_stated_are_told_so(visit, packed, tmp_path):
+    folder = shutil.copytree(packed("moons-nsf", "web"), tmp_path / "page")
+    path = folder / "bundle" / "manifest.json"
+    stated = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps({**stated, "licenses": {"code": "", "weights": ""}}), "utf-8")
+    browser = visit("", folder=folder, until=READY)
+    assert "Weights: no licence stated. Code: no licence stated." in text(browser, "about")
 
 
 def test_texts_of_a_bundle_are_texts(visit, packed, tmp_path):

@@ -22,7 +22,7 @@ from zoo.cli._piping import shown, to_stdout
 from zoo.cli._plan import Plan, check_sampler, guiding_of, output_of, plan_of, wanted_of
 from zoo.cli._request import Request, file_name, given_condition
 from zoo.cli._shards import data_and_condition
-from zoo.cli._text import counted
+from zoo.cli._text import counted, rate
 
 if TYPE_CHECKING:
     from zoo.conditions import Condition, ConditionLike
@@ -181,7 +181,7 @@ def _report(
     """Say what was written, what of it was not, and how fast it was drawn."""
     from zoo.render.conditional import left_out
 
-    rate = f"{drawn.seconds:.2f} s, {plan.n / drawn.seconds:.3g} a second"
+    speed = f"{drawn.seconds:.2f} s, {rate(plan.n / drawn.seconds)}"
     where, many = "to stdout" if request.to_stdout else output, counted(plan.n, "samples")
     if drawn.samples is None and plan.table is not None and request.stop_after is not None:
         taken = min(plan.first + request.stop_after, len(plan.table))
@@ -190,7 +190,7 @@ def _report(
             f"on {drawn.provider} in {drawn.seconds:.2f} s"
         )
     else:
-        app.say(f"wrote {where}: {many} on {drawn.provider} in {rate}")
+        app.say(f"wrote {where}: {many} on {drawn.provider} in {speed}")
     if drawn.samples is not None and output.suffix.lower() == ".csv" and (left := left_out(plan.n, extras)):
         app.say(f"rows of text have no place for {', '.join(left)}; .parquet, .npz and .safetensors have")
     if app.json:

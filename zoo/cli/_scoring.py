@@ -19,7 +19,7 @@ from zoo.cli._opening import open_model, warn_of_fallback
 from zoo.cli._piping import shown
 from zoo.cli._request import SAMPLING_ONLY, Request, flag, given_condition
 from zoo.cli._shards import data_and_condition
-from zoo.cli._text import counted, echo
+from zoo.cli._text import counted, echo, rate
 from zoo.conditions import ConditionLike
 from zoo.density import is_likelihood
 from zoo.errors import DataError, UsageError
@@ -167,7 +167,7 @@ def _report(app: App, model: BundledModel, facts: Facts, request: Request, plan:
     app.say(
         f"{'' if request.output is None else f'wrote {request.output}: '}mean {scored.mean:.6g}{error} nats"
         f"{'' if bits is None else f', {bits:.4f} bits/dim'}{bound}; {counted(n, 'data')} on {scored.provider} "
-        f"in {scored.seconds:.2f} s, {n / scored.seconds:.3g} a second"
+        f"in {scored.seconds:.2f} s, {rate(n / scored.seconds)}"
     )
     if app.json:
         told["density"] = model.manifest.density

@@ -106,6 +106,8 @@ def own_streams() -> None:
         # with PYTHONUNBUFFERED it is a raw file, which may write less than it is given
         buffered = io.BufferedWriter(binary) if isinstance(binary, io.RawIOBase) else binary
         sys.stdout = Stdout(buffered, **options)  # type: ignore[arg-type]
+    # whoever asks how wide the terminal is, as click does for its help, asks the original
+    sys.__stdout__ = sys.stdout  # type: ignore[misc, assignment]
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
 

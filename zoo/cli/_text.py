@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
+from typing import IO
 
 import click
 
@@ -28,20 +29,22 @@ def echo(text: str = "", *, err: bool = False, lines: bool = False) -> None:
     which may be closed or full, is no reason to end a command.
     """
     if err and not lines and sys.stderr.isatty():
-        text, lines = "\n".join(broken(printable(text, "\t"), _columns())), True
+        text, lines = "\n".join(broken(printable(text, "\t"), _columns(sys.stderr))), True
     with contextlib.suppress(OSError) if err else contextlib.nullcontext():
         click.echo(printable(text, "\n\t" if lines else "\t"), err=err)
 
 
 def sentence(text: str, *, hang: int = 0) -> None:
     """Print a line on stdout, broken between words where a terminal is too narrow; the rest is indented by ``hang``."""
-    lines = broken(printable(text), _columns() - hang) if sys.stdout.isatty() else [text]
+    lines = broken(printable(text), _columns(sys.stdout) - hang) if sys.stdout.isatty() else [text]
     for i, line in enumerate(lines):
         echo(" " * (hang if i else 0) + line)
 
 
-def _columns() -> int:
-    """How many columns a terminal has."""
+def _columns(stream: IO[str]) -> int:
+    """How many columns the terminal of a stream has, which may be another than that of stdout."""
+    with contextlib.suppress(OSError, ValueError):
+        return shutil.get_terminal_size(os.get_terminal_size(stream.fileno())).columns
     return shutil.get_terminal_size().columns
 
 
@@ -118,7 +121,7 @@ def facts(pairs: Sequence[tuple[str, str | list[str]]], *, whole: Sequence[str] 
     """
     named = [(printable(name), [value] if isinstance(value, str) else value) for name, value in pairs if value]
     width = max((len(name) for name, _ in named), default=0)
-    room = _columns() - width - 2 if sys.stdout.isatty() else 0
+    room = _columns(sys.stdout) - width - 2 if sys.stdout.isatty() else 0
     for name, values in named:
         fits = room < _LEAST or name in whole
         lines = values if fits else [line for value in values for line in broken(printable(value), room)]
@@ -145,6 +148,12 @@ def count(number: int) -> str:
         if rounded >= size:
             return f"{rounded / size:.3g}{unit}"
     return str(number) if number else ""
+
+
+def rate(number: float) -> str:
+    """``3.05 a second``, ``948,000 a second``."""
+    rounded = float(f"{number:.3g}")
+    return f"{f'{rounded:,.0f}' if rounded >= 1000 else f'{rounded:g}'} a second"
 
 
 def size(number: int) -> str:

@@ -16,7 +16,7 @@ from zoo.cli._conditions import needed_options
 from zoo.cli._export_all import export_all, verified
 from zoo.cli._options import SAMPLING, importing_option, key_values
 from zoo.cli._pulled import local
-from zoo.cli._text import counted
+from zoo.cli._text import counted, size
 from zoo.errors import UsageError
 from zoo.files import check_free
 from zoo.models import building
@@ -359,11 +359,11 @@ def _tell(app: App, plan: _Plan) -> None:
     """Report the result, after checking it if requested."""
     folder, exporter = plan.output, plan.exporter
     files = {p.relative_to(folder).as_posix(): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
-    size = sum(files.values())
-    result: dict[str, Any] = {"model": plan.source.name, "folder": str(folder), "size": size, "files": files}
+    total = sum(files.values())
+    result: dict[str, Any] = {"model": plan.source.name, "folder": str(folder), "size": total, "files": files}
     # a target may have replaced the bundle's folder
     manifest = read_manifest(folder) if is_bundle(folder) and not exporter.packs else None
-    said = f"wrote {folder}: {counted(len(files), 'files')}, {size / 1e6:.1f} MB"
+    said = f"wrote {folder}: {counted(len(files), 'files')}, {size(total)}"
     if manifest is not None:
         proof = dict(manifest.proof)
         result |= {"proof": proof, "manifest": str(folder / MANIFEST), "precision": manifest.precision}

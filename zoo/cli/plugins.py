@@ -11,6 +11,9 @@ from zoo.registry import Registry
 from zoo.registry.api import PLUGIN_API
 from zoo.registry.discovery import PluginRecord
 
+#: what a narrow terminal leaves out, the first of these first
+_SPARE = ("location", "api", "version", "distribution")
+
 
 @click.command("plugins")
 @click.option("--failed", is_flag=True, help="Only plugins that failed, or that claim a name they do not get.")
@@ -32,7 +35,7 @@ def command(app: App, failed: bool) -> None:
             [r.name, r.distribution, r.version, _api(r), r.status, ", ".join(_brings(registry, r)), r.location]
             for r in records
         ]
-        table(["name", "distribution", "version", "api", "status", "brings", "location"], rows)
+        table(["name", "distribution", "version", "api", "status", "brings", "location"], rows, spare=_SPARE)
     else:
         app.say("no plugin failed" if failed else "there are no plugins")
     for record in records:

@@ -283,9 +283,20 @@ def _check_small(name: str, size: int, most: int) -> None:
 def _copy(file: IO[bytes], path: Path, size: int, what: str) -> None:
     """Write a file of so many bytes, no less and no more."""
     left = size
-    with path.open("xb") as written:
-        while left and (chunk := file.read(min(left, _CHUNK))):
-            left -= len(chunk)
-            written.write(chunk)
-    if left or file.read(1):
+    try:
+        with path.open("xb") as written:
+            while left and (chunk := _read(file, min(left, _CHUNK), what)):
+                left -= len(chunk)
+                written.write(chunk)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {reason_of(error)}") from error
+    if left or _read(file, 1, what):
         raise BundleError(f"{what} has {'fewer' if left else 'more'} bytes than the {size} that are stated")
+
+
+def _read(file: IO[bytes], most: int, what: str) -> bytes:
+    """The next bytes; a disk that cannot be read is not mistaken for one that is full."""
+    try:
+        return file.read(most)
+    except OSError as error:
+        raise BundleError(f"cannot read {what}: {reason_of(error)}") from error

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,7 +92,7 @@ class HubFiles:
                 stated[each.path] = (int(each.size), str(digest))
         if unreached is None and not address.exact:
             _keep_ref(address, commit)
-        return cls(address, folder.name, folder, stated, "" if unreached is None else str(unreached))
+        return cls(address, folder.name, folder, stated, "" if unreached is None else unreached.why)
 
     @property
     def what(self) -> str:
@@ -151,7 +152,17 @@ class HubFiles:
 
 
 class _UnreachedError(HubError):
-    """The hub was not reached, so that what is in the cache is as new as it gets."""
+    """The hub was not reached, so that what is in the cache is as new as it gets.
+
+    Args:
+        message: what cannot be done, and why.
+        why: the reason alone.
+        hint: what to do.
+    """
+
+    def __init__(self, message: str, *, why: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.why = why
 
 
 def _commit(address: HubAddress) -> str:
@@ -275,7 +286,9 @@ def _sentences(address: HubAddress, what: str, known: ZooError | None = None) ->
     if drawn:
         hub.utils.disable_progress_bars()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # such as of a disk that is about to be full
+            yield
     except ZooError:
         raise
     except (OSError, ValueError, RuntimeError, hub.utils.HfHubHTTPError) as error:
@@ -310,10 +323,9 @@ def _told(error: Exception, address: HubAddress, what: str) -> ZooError:
         return _not_cached(address, what, "ZOO_OFFLINE forbids asking the hub")
     for each in chain:
         if type(each).__name__ in ("ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol"):
-            return _UnreachedError(
-                f"{address} cannot be {what}: {endpoint} cannot be reached ({_line(each)})",
-                hint="What has been pulled already runs without a network.",
-            )
+            why = f"{endpoint} cannot be reached ({_line(each)})"
+            hint = "What has been pulled already runs without a network." if what == "pulled" else None
+            return _UnreachedError(f"{address} cannot be {what}: {why}", why=why, hint=hint)
         if type(each).__module__.startswith("httpx") or "Consistency check failed" in str(each):
             return HubError(
                 f"{address} cannot be {what}: the connection to {endpoint} was cut ({_line(each)})",
@@ -330,8 +342,12 @@ def _answered(error: Any, address: HubAddress, what: str, endpoint: str) -> HubE
     from huggingface_hub import errors
 
     status = error.response.status_code
+    known = library().get_token() is not None
     if isinstance(error, errors.GatedRepoError):
-        return HubError(f"{address} is open only to those who asked for it on its page", hint=_LOG_IN)
+        page = f"Ask at {endpoint}/{address.repository}."
+        return HubError(
+            f"{address} is open only to those who asked for it on its page", hint=page if known else f"{page} {_LOG_IN}"
+        )
     if status == 401 and "nvalid credentials" in str(error):
         return HubError(
             f"{address} cannot be {what}: {endpoint} does not accept the token, which may have expired", hint=_LOG_IN
@@ -339,24 +355,25 @@ def _answered(error: Any, address: HubAddress, what: str, endpoint: str) -> HubE
     if isinstance(error, errors.RevisionNotFoundError):
         return HubError(f"hf:{address.repository} has no revision {address.revision}")
     if isinstance(error, errors.RepositoryNotFoundError):
-        known = library().get_token() is not None
         return HubError(
             f"there is no hf:{address.repository}, or it is private",
             hint="The token that is set cannot see it." if known else _LOG_IN,
         )
     if status in (401, 403):
-        return HubError(f"{address} cannot be {what}: the token does not permit it", hint=_LOG_IN)
+        why = "the token does not permit it" if known else "no token is set, and the hub asks for one"
+        return HubError(f"{address} cannot be {what}: {why}", hint=_LOG_IN)
     if status == 429:
         return HubError(f"{address} cannot be {what}: {endpoint} was asked too often", hint="Try again later.")
     told = getattr(error, "server_message", None) or error.response.reason_phrase
-    kind = _UnreachedError if status >= 500 else HubError
-    return kind(f"{address} cannot be {what}: {endpoint} answers {status}, {shortened(_line(told), 200)}")
+    why = f"{endpoint} answers {status}, {shortened(_line(told), 200)}"
+    message = f"{address} cannot be {what}: {why}"
+    return _UnreachedError(message, why=why) if status >= 500 else HubError(message)
 
 
 def _not_cached(address: HubAddress, what: str, why: str) -> HubError:
     if what != "pulled":
         return HubError(f"{address} cannot be {what}: {why}")
-    return _UnreachedError(f"{address} is not in the cache, and {why}")
+    return _UnreachedError(f"{address} is not in the cache, and {why}", why=why)
 
 
 def _chain(error: BaseException | None) -> Iterable[BaseException]:

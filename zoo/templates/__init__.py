@@ -43,7 +43,8 @@ class Template:
 
 _TRAINS = "zoo train {name}.toml -o runs/{name}\nzoo export runs/{name} -o {name}.bundle\n"
 _PAGE = (
-    "\n# a page that draws in the browser: python -m http.server -d page\nzoo export {name}.bundle -o page --target web"
+    "\n# a page that draws in the browser (npm fetches ONNX Runtime for it); then: python -m http.server -d page"
+    "\nzoo export {name}.bundle -o page --target web"
 )
 #: by ``--kind``, in the order of the help
 TEMPLATES = {

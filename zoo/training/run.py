@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -353,6 +354,18 @@ def measure(
     return {"test_loss": {"value": round(loss, 5), "of": of, "samples": len(data.test)}}
 
 
+def _code_license(registry: Registry, architecture: str) -> str:
+    """The licence of an architecture's code: ours, or what the distribution of its plugin states; empty for nothing."""
+    plugin = registry.item("architecture", architecture).plugin
+    if plugin.builtin:
+        return "Apache-2.0"
+    try:
+        stated = metadata.metadata(plugin.distribution)
+        return str(stated["License-Expression"]) if "License-Expression" in stated else ""
+    except metadata.PackageNotFoundError:  # a plugin of this process alone
+        return ""
+
+
 def finished_card(
     model: GenerativeModel, recipe: Recipe, registry: Registry, source: DataSource, data: Dataset
 ) -> ModelCard:
@@ -381,7 +394,7 @@ def finished_card(
             # what a file of the same kind is read by, besides
             **{name: data.extra[name] for name in ("given", "columns", "grain") if name in data.extra},
         },
-        license={"code": "Apache-2.0", "weights": recipe.license},
+        license={"code": _code_license(registry, architecture.name), "weights": recipe.license},
         density=model.density,
         samples=model.samples,
         length=model.length,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from zoo.paths import GaussianPath, LinearBeta, RectifiedFlow, Retimed, Trigonom
 from zoo.printable import shortened
 from zoo.registry.discovery import last_line
 from zoo_diffusion.foreign.calling import CONDITION, STATE, TIME, Call
+from zoo_diffusion.foreign.widened import Widened
 
 #: the time as ``[n]``, as ``[n, 1]``, or as one number for all samples
 TimeShape = Literal["batch", "column", "scalar"]
@@ -55,7 +57,9 @@ class ForeignNetwork(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor, condition: ReceivedCondition = None) -> Any:
         """Our prediction ``[n, *event]``."""
-        output = tensor_in(self.manner.call(self.net, self.values(x, time, condition)))
+        values = self.values(x, time, condition)
+        with Widened() if x.dtype == torch.float64 else contextlib.nullcontext():
+            output = tensor_in(self.manner.call(self.net, values))
         if not isinstance(output, Tensor):
             return output
         output = output.to(x.dtype)  # constants in float64 widen it

@@ -122,11 +122,12 @@ async function draw(options, captions) {
 }
 
 /** Show the model's density behind points, if it can score and all have one class. */
-async function shade({ condition }) {
+async function shade({ condition, temperature }) {
   const { manifest, scores, view } = state;
   if (!(view instanceof Points) || !scores || (manifest.condition && condition === undefined)) return;
   const x = gridOf(view.extent), classes = manifest.condition?.kind === "classes";
-  view.density(await client.call("logProb", { x, condition: classes ? new Array(x.length / 2).fill(condition) : condition }));
+  const values = await client.call("logProb", { x, condition: classes ? new Array(x.length / 2).fill(condition) : condition });
+  view.density(values, temperature ?? manifest.programs.sample.temperature ?? 1);
 }
 
 // -- begin ------------------------------------------------------------------------------------------------------------
@@ -135,7 +136,7 @@ function tellAbout({ manifest, threads }, backend, ort) {
   const { model, licenses, proof } = manifest, largest = Math.max(...Object.values(proof.largest_differences ?? {}));
   const on = backend === "webgpu" ? "WebGPU" : `WebAssembly, ${threads} thread${threads === 1 ? "" : "s"}`;
   const lines = [
-    `${model.parameters ? `${model.parameters.toLocaleString("en")} parameters. ` : ""}Weights: ${licenses.weights ?? "no licence stated"}. Code: ${licenses.code ?? "no licence stated"}.`,
+    `${model.parameters ? `${model.parameters.toLocaleString("en")} parameters. ` : ""}Weights: ${licenses.weights || "no licence stated"}. Code: ${licenses.code || "no licence stated"}.`,
     ...(model.data?.source ? [`Trained on ${model.data.name} (${model.data.source}${model.data.license ? `, ${model.data.license}` : ""}).`] : []),
     ...(Number.isFinite(largest) ? [`Equal to the PyTorch model within ${largest.toExponential(1)} in ${proof.cases} cases.`] : []),
     `Everything runs in this browser: ONNX Runtime ${ort.version}, ${on}. Nothing is sent anywhere.`,

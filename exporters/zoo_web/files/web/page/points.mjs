@@ -57,9 +57,10 @@ export class Points {
     this.redraw();
   }
 
-  /** Log-densities on the grid of the plot's extent, see {@link gridOf}. */
-  density(values) {
+  /** Log-densities on the grid of the plot's extent, see {@link gridOf}; the points may be of another temperature. */
+  density(values, temperature = 1) {
     this.logDensity = values;
+    this.temperature = temperature;
     this.redraw();
   }
 
@@ -80,7 +81,7 @@ export class Points {
     }
     context.globalAlpha = 1;
     const range = (axis) => `${corner[axis].toFixed(2)} to ${(corner[axis] + side).toFixed(2)}`;
-    const shown = this.logDensity ? "; shaded by the square root of the model's density" : "";
+    const shown = this.logDensity ? `; shaded by the square root of the model's density${this.temperature === 1 ? "" : `, points at temperature ${this.temperature}`}` : "";
     const beyond = outside ? `; ${outside} of ${n} outside` : "";
     this.caption.textContent = `${this.names[0]} from ${range(0)}, ${this.names[1]} from ${range(1)}${shown}${beyond}`;
   }
