@@ -46,7 +46,9 @@ class HistogramMap(Map):
         place = ((x + self.bound) * (self.bins / (2.0 * self.bound))).clamp(0.0, self.bins)
         bins = self._bins(shares)
         # whole bins below, and the part of that in which x is
-        z = 2.0 * self.bound * (shares * (place - bins).clamp(0.0, 1.0)).sum(0, keepdim=True) - self.bound
+        below = (shares * (place - bins).clamp(0.0, 1.0)).sum(0, keepdim=True)
+        # a sum of shares may be rounded to more than 1, and beyond the interval there may be no density
+        z = self.bound * (2.0 * below.clamp(max=1.0) - 1.0)
         here = place.detach().floor().clamp(0.0, self.bins - 1.0).long()
         log_slope = torch.log(torch.gather(shares, 0, here.expand(1, *shares.shape[1:]))) + math.log(self.bins)
         outside = x.abs() > self.bound
