@@ -39,7 +39,7 @@ class PixelCNN(Flow):
         reach: the same of those in the blocks.
     """
 
-    @config.shared("levels", "alpha", "dequantisation")
+    @config.shared("logit", "dequantisation")
     @config.splines()
     def __init__(
         self,

@@ -21,8 +21,10 @@ from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     Continuous,
     Coupling,
     ElementwiseSpline,
+    HistogramMap,
     Householder,
     IntegralMap,
+    Interval,
     Inverted,
     InvertibleConv1x1,
     LipschitzCNN,
@@ -33,6 +35,7 @@ from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     MultiScale,
     Patchwise,
     Permutation,
+    Pixelwise,
     Planar,
     Radial,
     Residual,
@@ -122,6 +125,16 @@ MAKERS = {
     ),
     "inverse-patchwise": lambda size, context: Inverted(
         Patchwise(size, SPLINE, patch=1, context=context, width=4, layers=1, heads=1)
+    ),
+    "interval": lambda size, context: Interval(-3.0, 5.0),
+    "image-pixelwise": lambda c, context: Pixelwise(
+        (c, 2, 2), SPLINE, context=context, width=6, blocks=2, field=2, reach=1
+    ),
+    "image-pixelwise-histogram": lambda c, context: Pixelwise(
+        (c, 2, 2), HistogramMap(6, 3.0), context=context, width=4, blocks=1, field=1, reach=1
+    ),
+    "image-pixelwise-levels": lambda c, context: Inverted(
+        Pixelwise((c, 2, 2), HistogramMap(5, 3.0), width=4, blocks=1, field=1, reach=1, level=0.4)
     ),
     "inverse-autoregressive": lambda size, context: Inverted(
         Autoregressive(size, AffineMap(), context=context, hidden=(12, 8))

@@ -50,7 +50,7 @@ class HistogramMap(Map):
         # a sum of shares may be rounded to more than 1, and beyond the interval there may be no density
         z = self.bound * (2.0 * below.clamp(max=1.0) - 1.0)
         here = place.detach().floor().clamp(0.0, self.bins - 1.0).long()
-        log_slope = torch.log(torch.gather(shares, 0, here.expand(1, *shares.shape[1:]))) + math.log(self.bins)
+        log_slope = torch.log(torch.take_along_dim(shares, here, 0)) + math.log(self.bins)
         outside = x.abs() > self.bound
         return torch.where(outside, x, z).to(given.dtype), torch.where(outside, 0.0, log_slope).to(given.dtype)
 

@@ -111,7 +111,8 @@ class _View:
 
     @classmethod
     def of(cls, convolution: MaskedConvolution, height: int, width: int) -> _View:
-        back = [-up * width - side for up, side in convolution.taps]
+        # taps farther to a side than the image is wide see nothing of it
+        back = [-up * width - side if abs(side) < width else 1 for up, side in convolution.taps]
         columns = np.arange(height * width)[:, None] % width + np.array([side for _, side in convolution.taps])
         inside = ((columns >= 0) & (columns < width)).astype(np.float32)[:, :, None]
         most = max(back)

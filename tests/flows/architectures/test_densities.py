@@ -24,7 +24,7 @@ def density_of_base(base, z, condition):
     """As torch's own distributions have it."""
     distributions = torch.distributions
     if isinstance(base, Uniform):
-        return torch.full_like(z[:, 0], -base.size * math.log(2 * math.pi))
+        return torch.full_like(z.flatten(1)[:, 0], -base.size * math.log(2 * base.bound))
     if isinstance(base, Mixture):
         parts = distributions.Normal(base.means, base._log_deviations().exp())
         mixture = distributions.MixtureSameFamily(
