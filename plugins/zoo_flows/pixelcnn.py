@@ -11,7 +11,7 @@ from torch import Tensor
 from zoo.errors import ConfigError
 from zoo.overriding import override
 from zoo_flows import config
-from zoo_flows.bases import Uniform
+from zoo_flows.bases import Logistic
 from zoo_flows.flow import Flow
 from zoo_flows.transforms import AffineMap, HistogramMap, Interval, Map, Pixelwise, Transform
 
@@ -23,8 +23,8 @@ class PixelCNN(Flow):
 
     Densities take one pass; samples take a step for each pixel, in which each layer computes that pixel alone.
 
-    With ``map = "histogram"`` every level has a share, and the base is uniform: of whole numbers with uniform noise the
-    density is then the probability that a PixelCNN's softmax gives, and no sample lies outside the levels.
+    With ``map = "histogram"`` every level has a share, and the base is uniform, as logits: of whole numbers with uniform
+    noise the density is then the probability that a PixelCNN's softmax gives, and no sample lies outside the levels.
 
     Args:
         splines: see :class:`~zoo_flows.config.Splines`; they are of ``map = "spline"``.
@@ -70,7 +70,7 @@ class PixelCNN(Flow):
                 raise ConfigError("alpha is that of a logit, and levels do not pass one before a histogram")
             parts |= {
                 "preprocessing": [Interval(0.0, float(levels))],
-                "base": Uniform(shared.size, bound=1.0),
+                "base": Logistic(shared.size),
                 "landmarks": np.linspace(-1.0, 1.0, levels + 1).tolist(),
             }
         elif kind == "spline":
@@ -86,10 +86,13 @@ class PixelCNN(Flow):
                     blocks=blocks,
                     field=field,
                     reach=reach,
-                    level=2.0 / levels if kind == "histogram" and levels else None,
+                    levels=levels if kind == "histogram" else None,
                 )
             ],
         )
+
+        # the network sees which level a value lies in, and no more
+        self.edges = 1.0 if kind == "histogram" else 0.0
 
     @torch.no_grad()
     @override

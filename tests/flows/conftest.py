@@ -134,7 +134,7 @@ MAKERS = {
         (c, 2, 2), HistogramMap(6, 3.0), context=context, width=4, blocks=1, field=1, reach=1
     ),
     "image-pixelwise-levels": lambda c, context: Inverted(
-        Pixelwise((c, 2, 2), HistogramMap(5, 3.0), width=4, blocks=1, field=1, reach=1, level=0.4)
+        Pixelwise((c, 2, 2), HistogramMap(5), width=4, blocks=1, field=1, reach=1, levels=5)
     ),
     "inverse-autoregressive": lambda size, context: Inverted(
         Autoregressive(size, AffineMap(), context=context, hidden=(12, 8))
@@ -221,6 +221,8 @@ def make_case():
             x = 6.0 * x + 8.5  # inside and outside of [0, 17]
         if name == "angles":
             x = 24.0 * torch.rand(n, size, dtype=torch.float64)
+        if name == "image-pixelwise-histogram":
+            x = 6.0 * torch.rand(n, 4 * size, dtype=torch.float64) - 3.0  # outside there is no density
         if name == "coupling-circular":
             x = wrapped(x)
         return Case(name, transform, x, torch.randn(n, context, dtype=torch.float64))

@@ -14,9 +14,6 @@ from zoo_flows.transforms.networks import bounded
 #: takes a channel and its parameters ``[n, outputs]``, and gives the values ``[n]`` of that channel
 Solve = Callable[[int, Tensor], Tensor]
 
-#: share of a level over which an indicator of the lowest or highest one rises
-_RISE = 0.2
-
 
 class MaskedCNN(nn.Module):
     """A network of images whose outputs for a component depend on those before it, and on the context.
@@ -38,9 +35,9 @@ class MaskedCNN(nn.Module):
         blocks: how many.
         field: how far up and to both sides the first convolution sees.
         reach: the same of those in the blocks.
-        level: of inputs in [-1, 1] that stand for levels, the size of one: the network then sees indicators of the
-            lowest and the highest too, of which backgrounds are. None for inputs without bounds, see
-            :func:`~zoo_flows.transforms.networks.bounded`.
+        levels: of inputs in [-1, 1] that stand for levels, how many: the network then sees the level that an input lies
+            in, not where in it, and whether that is the lowest or the highest, of which backgrounds are. None for
+            inputs without bounds, see :func:`~zoo_flows.transforms.networks.bounded`.
     """
 
     def __init__(
@@ -53,13 +50,13 @@ class MaskedCNN(nn.Module):
         blocks: int = 4,
         field: int = 4,
         reach: int = 2,
-        level: float | None = None,
+        levels: int | None = None,
     ) -> None:
         super().__init__()
         self.channels, self.height, self.columns = shape
-        self.size, self.outputs, self.width, self.level = math.prod(shape), outputs, width, level
+        self.size, self.outputs, self.width, self.levels = math.prod(shape), outputs, width, levels
         #: numbers that the network sees of each channel
-        self.seen = 1 if level is None else 3
+        self.seen = 1 if levels is None else 3
         self.first = MaskedConvolution(self.seen * self.channels, width, field, here=False)
         self.position = nn.Parameter(0.02 * torch.randn(width, self.height, self.columns))
         self.context = nn.Linear(context, width, bias=False) if context else None
@@ -124,13 +121,11 @@ class MaskedCNN(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """What the network sees of values ``[...]``: ``[..., seen]``."""
-        if self.level is None:
+        if self.levels is None:
             return bounded(x).unsqueeze(-1)
-        # steep ramps, no steps: what rounding differs in must not differ by a whole indicator
-        rise = 1.0 / (_RISE * self.level)
-        lowest = ((x + 1.0 - (1.0 - _RISE) * self.level) * rise).clamp(0.0, 1.0)
-        highest = ((1.0 - (1.0 - _RISE) * self.level - x) * rise).clamp(0.0, 1.0)
-        return torch.stack([x, 1.0 - lowest, 1.0 - highest], dim=-1)
+        number = ((x + 1.0) * (self.levels / 2)).clamp(0.0, self.levels - 1.0).floor()
+        lowest, highest = (number == 0).to(x.dtype), (number == self.levels - 1).to(x.dtype)
+        return torch.stack([(2.0 * number + 1.0) / self.levels - 1.0, lowest, highest], dim=-1)
 
     def begin(self, parameters: Tensor) -> None:
         """Start at these parameters ``[outputs]`` of every component."""

@@ -129,7 +129,7 @@ def _weights(network: MaskedCNN) -> dict[str, Tensor]:
 class _Step:
     """A step with its weights as inputs; equal for networks of the same sizes and the same map."""
 
-    sizes: tuple[float | None, ...]
+    sizes: tuple[int | None, ...]
     map: Map
     module: nn.Module = field(compare=False)
     names: tuple[str, ...] = field(compare=False)
@@ -137,7 +137,7 @@ class _Step:
     @classmethod
     def of(cls, network: MaskedCNN, map: Map) -> _Step:
         shapes = {name: tuple(weight.shape) for name, weight in _weights(network).items()}
-        sizes = (network.channels, network.level, *(size for shape in shapes.values() for size in shape))
+        sizes = (network.channels, network.levels, *(size for shape in shapes.values() for size in shape))
         return cls(sizes, map, _Module(network, map), tuple(f"network.{name}" for name in shapes))
 
     def __call__(self, shift: Tensor, z: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
