@@ -70,6 +70,8 @@ def test_log_det_is_that_of_the_jacobian(name, make_case, size):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_extremes_give_finite_values_and_gradients_and_come_back(case, dtype, closeness):
+    if case.name == "image-pixelwise-histogram":
+        pytest.skip("there is no density outside its interval, whose ends test_pixelcnn tries")
     case = case.at(dtype)
     x, context = extremes(case)
     x.requires_grad_()
