@@ -47,7 +47,7 @@ class HistogramMap(Map):
 
     @override
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        shares, given = self._shares(parameters), x
+        shares, dtype = self._shares(parameters), x.dtype
         x = x.to(shares.dtype)
         place = ((x + self.bound) * (self.bins / (2.0 * self.bound))).clamp(0.0, float(self.bins))
         # of each bin, the part below x
@@ -58,7 +58,7 @@ class HistogramMap(Map):
         log_share = torch.log(torch.gather(shares.expand(-1, *here.shape[1:]), 0, here))
         log_slope = log_share + math.log(self.bins / (2.0 * self.bound)) - log_below - log_above
         log_slope = torch.where(x.abs() > self.bound, -math.inf, log_slope)
-        return (log_below - log_above).to(given.dtype), log_slope.to(given.dtype)
+        return (log_below - log_above).to(dtype), log_slope.to(dtype)
 
     @override
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class HistogramMap(Map):
 
     @override
     def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        shares, given = self._shares(parameters), z
+        shares, dtype = self._shares(parameters), z.dtype
         z = z.to(shares.dtype)
         below, above = torch.sigmoid(z), torch.sigmoid(-z)
         # sums from the end that is nearer
@@ -82,7 +82,7 @@ class HistogramMap(Map):
         part = torch.where(low, from_left, 1.0 - from_right).clamp(0.0, 1.0)
         x = 2.0 * self.bound / self.bins * (number + part) - self.bound
         log_slope = torch.log(below) + torch.log(above) - torch.log(share) - math.log(self.bins / (2.0 * self.bound))
-        return x.to(given.dtype), log_slope.to(given.dtype)
+        return x.to(dtype), log_slope.to(dtype)
 
     @override
     def fitted(self, x: Tensor) -> Tensor:
