@@ -118,7 +118,9 @@ def test_it_computes_what_torch_computes(name, way):
         assert given.shape == (n, *graph.outputs[0].shape[1:])
 
 
-@pytest.mark.parametrize(("name", "way"), [("maf", "unroll"), ("naf", "loop"), ("umnn", "loop"), ("tarflow", "loop"), ("pixelcnn", "loop")])
+@pytest.mark.parametrize(
+    ("name", "way"), [("maf", "unroll"), ("naf", "loop"), ("umnn", "loop"), ("tarflow", "loop"), ("pixelcnn", "loop")]
+)
 def test_long_steps_are_a_loop_unless_asked_otherwise(name, way):
     assert next(iter(written(flow(name)).written)) == way
 
