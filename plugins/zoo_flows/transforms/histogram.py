@@ -72,8 +72,8 @@ class HistogramMap(Map):
         # sums from the end that is nearer
         low = z < 0.0
         up, down = _sums(shares), _sums(shares.flip(0)).flip(0)
-        by_end = (each.to(shares.dtype) for each in (below >= up[:-1], above <= down[1:]))
-        beyond = torch.where(low, *by_end)
+        from_low, from_high = (each.to(shares.dtype) for each in (below >= up[:-1], above <= down[1:]))
+        beyond = torch.where(low, from_low, from_high)
         number = beyond.sum(0, keepdim=True)
         here = (self._bins(shares) == number.detach()).to(shares.dtype)
         share = (shares * here).sum(0, keepdim=True)
