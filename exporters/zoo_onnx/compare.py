@@ -59,14 +59,14 @@ class Comparison:
     :data:`SMALL`. Cases accepted this way are recorded in :attr:`judged`.
     """
 
-    def __init__(self, tolerance: float = TOLERANCE) -> None:
+    def __init__(self, tolerance: float = TOLERANCE, flips: Flips | None = None) -> None:
         self.tolerance = tolerance
         #: what was compared -> the largest difference, in units of (unit + |value|)
         self.largest: dict[str, float] = {}
         #: what was compared -> the differences accepted because of float64
         self.judged: dict[str, Judged] = {}
-        #: symbols that rounding drew differently
-        self.flips = Flips()
+        #: symbols and levels that rounding drew differently
+        self.flips = Flips() if flips is None else flips
         #: graph -> the noise that was taken nearer, to where float32 has digits
         self.nearer: dict[str, Nearer] = {}
 
@@ -103,6 +103,7 @@ class Comparison:
                 f"{what} is {actual.dtype}{list(actual.shape)} in {named.actual} and "
                 f"{expected.dtype}{list(expected.shape)} in {named.expected}, {where}"
             )
+        actual = self.flips.at_edges(actual, expected)
         difference = relative_difference(actual, expected, unit)
         if not difference > self.tolerance:
             self.largest[what] = max(self.largest.get(what, 0.0), difference)

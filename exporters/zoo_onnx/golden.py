@@ -32,8 +32,9 @@ from zoo.programs.conditioning import ROWS
 from zoo.runtime import BundledModel
 from zoo.runtime.check import Case, grouped, run_case, unit_of, what_of
 from zoo.samplers import StepTable
+from zoo_onnx.flips import Flips
 from zoo_onnx.inputs import Inputs
-from zoo_onnx.reference import call, samples_and_margins
+from zoo_onnx.reference import call, samples, samples_and_margins
 from zoo_onnx.sizes import row_sizes
 
 _SEED = 1234
@@ -66,6 +67,7 @@ def golden(
         table: its table, or None for a model that samples in one call.
     """
     arrays: dict[str, Array] = {}
+    flips = Flips(edges=getattr(model, "edges", 0.0), event=tuple(model.event_shape))
 
     def add(subject: str, case: int, arguments: dict[str, Any], outputs: dict[str, Any]) -> None:
         values = [*arguments.values(), *outputs.values()]
@@ -79,7 +81,7 @@ def golden(
             sizes = {"batch": batch or size, **row_sizes(size, more=case), "evaluations": size}
             sizes[ROWS] = size if batch is None else 1
             names = {d for p in (*graph.inputs, *graph.outputs) for d in p.shape if isinstance(d, str)}
-            add(graph.name, case, *_apart(graph, inputs, {name: sizes.get(name, 2) for name in names}))
+            add(graph.name, case, *_apart(graph, inputs, {name: sizes.get(name, 2) for name in names}, flips))
 
     n, extra = 2, {}
     if programs.sample is None:
@@ -96,7 +98,7 @@ def golden(
             extra["condition"] = condition
         by_part = _by_part(model, extra, n)
         steps = inputs.golden_steps(programs.sample)
-        seed = _seed_apart(model, n, extra)
+        seed = _seed_apart(model, n, extra, flips)
         x = model.sample(n, seed=seed, **extra, **steps).numpy()
         counts = {"seed": np.array(seed, np.int64), "n": np.array(n, np.int64)}
         add("program:sample", 0, {**counts, **by_part, **_numbers(steps)}, {"x": x})
@@ -115,21 +117,24 @@ def golden(
     return arrays
 
 
-def _apart(graph: Graph, inputs: Inputs, sizes: dict[str, int]) -> tuple[Arrays, Arrays]:
-    """Inputs and outputs of a graph at which no symbol is at an edge, so that no device draws another."""
+def _apart(graph: Graph, inputs: Inputs, sizes: dict[str, int], flips: Flips) -> tuple[Arrays, Arrays]:
+    """Inputs and outputs of a graph at which nothing is at an edge, so that no device draws another symbol or level."""
     for _ in range(_TRIES):
         feeds = inputs.ordinary(graph, sizes)
         outputs = call(graph, feeds)
-        if MARGIN not in outputs or outputs[MARGIN].min() > _AHEAD:
+        ahead = MARGIN not in outputs or outputs[MARGIN].min() > _AHEAD
+        if ahead and all(value.shape[1:] != flips.event or flips.off_edges(value) for value in outputs.values()):
             break
     return feeds, outputs
 
 
-def _seed_apart(model: GenerativeModel, n: int, extra: dict[str, Any]) -> int:
+def _seed_apart(model: GenerativeModel, n: int, extra: dict[str, Any], flips: Flips) -> int:
     """A seed whose samples are likewise."""
     for seed in range(_SEED, _SEED + _TRIES):
-        drawn = samples_and_margins(n, {**extra, "seed": seed}, model)
-        if drawn is None or drawn[1].min() > _AHEAD:
+        arguments = {**extra, "seed": seed}
+        drawn = samples_and_margins(n, arguments, model)
+        ahead = drawn is None or drawn[1].min() > _AHEAD
+        if ahead and (not flips.edges or flips.off_edges(samples(n, arguments, model))):
             break
     return seed
 

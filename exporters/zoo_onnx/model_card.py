@@ -153,6 +153,7 @@ def _proof(proof: Mapping[str, Any]) -> str:
         + _judged(proof.get("judged_by_float64", {}))
         + "".join(f"\n\n{_nearer(_text(name), each)}" for name, each in proof.get("nearer", {}).items())
         + _flipped(proof.get("symbols"))
+        + _crossed(proof.get("crossed_edges", 0))
         + _density(proof.get("density"))
     )
 
@@ -199,6 +200,16 @@ def _flipped(symbols: Mapping[str, Any] | None) -> str:
     return (
         f"\n\nAmong {symbols['symbols']:,} symbols compared, {symbols['flipped']} samples have another one where the "
         f"best two are apart by at most {symbols['largest_margin']:.1e}, which is rounding."
+    )
+
+
+def _crossed(samples: int) -> str:
+    """Samples in which rounding put a number into the next level."""
+    if not samples:
+        return ""
+    return (
+        f"\n\n{samples} samples differ from one number on that lies at the edge of two levels, in which rounding may "
+        "put it into either."
     )
 
 

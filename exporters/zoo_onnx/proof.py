@@ -32,6 +32,7 @@ from zoo_onnx.conditions import check_conditions
 from zoo_onnx.denoiser import check_denoiser
 from zoo_onnx.density import Finding, check_density
 from zoo_onnx.explain import explain
+from zoo_onnx.flips import Flips
 from zoo_onnx.inputs import BATCHES, Feeds, Inputs
 from zoo_onnx.lengths import check_lengths
 from zoo_onnx.margins import check_margins
@@ -56,7 +57,8 @@ class Proof:
     def __init__(self, model: GenerativeModel, programs: Programs) -> None:
         self.model, self.programs = model, programs
         self.inputs = Inputs(model, programs)
-        self.comparison = Comparison()
+        edges = getattr(model, "edges", 0.0)
+        self.comparison = Comparison(flips=Flips(edges=edges, event=tuple(model.event_shape)))
         self.reference = Reference(model, programs)
         self.batch: int | None = None
         self.density: Finding | None = None
@@ -326,6 +328,7 @@ class Proof:
             **({} if self.density is None else {"density": self.density.describe()}),
             **({"most_steps": self.inputs.budget} if self.inputs.budget else {}),
             **({"most_samples": max(self.inputs.runs)} if self.inputs.runs != BATCHES else {}),
+            **({"crossed_edges": self.comparison.flips.crossed} if self.comparison.flips.crossed else {}),
             **({"symbols": self.comparison.flips.describe()} if self.comparison.flips.symbols else {}),
             "torch": torch.__version__.split("+")[0],
             "onnxruntime": onnxruntime().__version__,

@@ -98,6 +98,13 @@ _ARCHITECTURES = (
         paper="Zhai et al. 2024, Normalizing flows are capable generative models, arXiv:2412.06329",
     ),
     Architecture(
+        name="pixelcnn",
+        summary="Images through masked convolutions: exact densities in one pass, samples pixel by pixel",
+        family="flow",
+        entry="zoo_flows.pixelcnn:PixelCNN",
+        paper="van den Oord et al. 2016, Conditional image generation with PixelCNN decoders, arXiv:1606.05328",
+    ),
+    Architecture(
         name="planar",
         summary="Many transforms that each stretch space along one direction; for few dimensions",
         family="flow",

@@ -58,9 +58,14 @@ class Flow(DirectModel):
         landmarks: values between preprocessing and transforms at which the mathematics changes form, such as the knots
             of splines. Exported graphs are proven there too.
         temperature: see :class:`~zoo.models.interface.DirectModel`.
+
+    Attributes:
+        edges: at multiples of which values of a component change what others depend on at once, 0 without. Rounding
+            there changes a sample, which the proof of an export lets through.
     """
 
     family = "flow"
+    edges: float = 0.0
 
     def __init__(
         self,

@@ -21,8 +21,10 @@ from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     Continuous,
     Coupling,
     ElementwiseSpline,
+    HistogramMap,
     Householder,
     IntegralMap,
+    Interval,
     Inverted,
     InvertibleConv1x1,
     LipschitzCNN,
@@ -33,6 +35,7 @@ from zoo_flows.transforms import (  # noqa: E402 - after the check for torch
     MultiScale,
     Patchwise,
     Permutation,
+    Pixelwise,
     Planar,
     Radial,
     Residual,
@@ -123,6 +126,16 @@ MAKERS = {
     "inverse-patchwise": lambda size, context: Inverted(
         Patchwise(size, SPLINE, patch=1, context=context, width=4, layers=1, heads=1)
     ),
+    "interval": lambda size, context: Interval(-3.0, 5.0),
+    "image-pixelwise": lambda c, context: Pixelwise(
+        (c, 2, 2), SPLINE, context=context, width=6, blocks=2, field=2, reach=1
+    ),
+    "image-pixelwise-histogram": lambda c, context: Pixelwise(
+        (c, 2, 2), HistogramMap(6, 3.0), context=context, width=4, blocks=1, field=1, reach=1
+    ),
+    "image-pixelwise-levels": lambda c, context: Inverted(
+        Pixelwise((c, 2, 2), HistogramMap(5), width=4, blocks=1, field=1, reach=1, levels=5)
+    ),
     "inverse-autoregressive": lambda size, context: Inverted(
         Autoregressive(size, AffineMap(), context=context, hidden=(12, 8))
     ),
@@ -208,6 +221,8 @@ def make_case():
             x = 6.0 * x + 8.5  # inside and outside of [0, 17]
         if name == "angles":
             x = 24.0 * torch.rand(n, size, dtype=torch.float64)
+        if name == "image-pixelwise-histogram":
+            x = 6.0 * torch.rand(n, 4 * size, dtype=torch.float64) - 3.0  # outside there is no density
         if name == "coupling-circular":
             x = wrapped(x)
         return Case(name, transform, x, torch.randn(n, context, dtype=torch.float64))

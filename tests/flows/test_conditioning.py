@@ -42,8 +42,8 @@ def built(name, conditioning=CONDITIONING):
     config = {key: value for key, value in SMALL.items() if key in taken}
     if isinstance(taken.get("hidden"), tuple):
         config["hidden"] = [8, 8]
-    image = name == "glow"
-    config |= {"event_shape": [1, 4, 4], "scales": 1} if image else {"event_shape": [2]}
+    config |= {"event_shape": [1, 4, 4]} if name in ("glow", "pixelcnn") else {"event_shape": [2]}
+    config |= {"scales": 1} if name == "glow" else {}
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = build(registry, name, {**config, "condition": CONDITION, "conditioning": conditioning})

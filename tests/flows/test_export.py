@@ -19,6 +19,7 @@ from zoo_flows.nice import NICE  # noqa: E402
 from zoo_flows.nsf import NSFCoupling  # noqa: E402
 from zoo_flows.nsf_ar import NSFAutoregressive  # noqa: E402
 from zoo_flows.nsf_circular import NSFCircular  # noqa: E402
+from zoo_flows.pixelcnn import PixelCNN  # noqa: E402
 from zoo_flows.planar import PlanarFlow  # noqa: E402
 from zoo_flows.radial import RadialFlow  # noqa: E402
 from zoo_flows.realnvp import RealNVP  # noqa: E402
@@ -53,6 +54,10 @@ FLOWS = {
     "tarflow": lambda: TarFlow(
         event_shape=[1, 4, 4], transforms=2, patch=2, width=8, heads=2, condition=CLASSES, levels=17, noise=0.1
     ),
+    "pixelcnn": lambda: PixelCNN(
+        event_shape=[2, 3, 4], width=6, blocks=2, field=2, reach=1, condition=CLASSES, levels=17
+    ),
+    "pixelcnn-spline": lambda: PixelCNN(event_shape=[1, 3, 4], width=6, blocks=1, bins=4, condition=VECTOR),
     "nsf-circular": lambda: NSFCircular(event_shape=[3], bins=4, low=0.0, period=24.0, condition=CLASSES, **SMALL),
     "residual": lambda: ResidualFlow(event_shape=[3], transforms=2, hidden=8, condition=VECTOR),
     "residual-image": lambda: ResidualFlow(

@@ -45,6 +45,10 @@ same = settings(
 def test_there_and_back(name, make, closeness, size, n, seed, scale, spread):
     """Measured in what comes out: x is as badly determined by z as a transform is flat."""
     transform, z, context = make(name, size, n, seed, scale, spread)
+    if name == "image-pixelwise-histogram":  # logits whose uniform variable has digits left
+        z = 8.0 * torch.tanh(z / 8.0)
+    if name == "image-pixelwise-levels":  # the other way round: numbers that lie in the interval
+        z = 0.999 * torch.tanh(z)
     with torch.no_grad():
         x, log_det = transform.inverse(z, context)
         again, forward_log_det = transform(x, context)

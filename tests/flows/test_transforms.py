@@ -70,6 +70,8 @@ def test_log_det_is_that_of_the_jacobian(name, make_case, size):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_extremes_give_finite_values_and_gradients_and_come_back(case, dtype, closeness):
+    if case.name == "image-pixelwise-histogram":
+        pytest.skip("there is no density outside its interval, whose ends test_pixelcnn tries")
     case = case.at(dtype)
     x, context = extremes(case)
     x.requires_grad_()
@@ -87,10 +89,12 @@ def test_extremes_give_finite_values_and_gradients_and_come_back(case, dtype, cl
 
 def test_zero_parameters_are_the_identity_up_to_order(name, make_case):
     case = make_case(name, 5)
-    if name in ("logit", "standardize", "angles", "marginals"):
+    if name in ("logit", "standardize", "angles", "marginals", "interval"):
         pytest.skip("preprocessing has no parameters")
     if "batchnorm" in name:
         pytest.skip("batch normalisation is what its batches were")
+    if name in ("image-pixelwise-histogram", "image-pixelwise-levels"):
+        pytest.skip("a histogram of equal shares is a logit")
     with torch.no_grad():
         for parameter in case.transform.parameters():
             parameter.zero_()

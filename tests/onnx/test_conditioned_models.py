@@ -155,6 +155,12 @@ OTHERS = {
         "layers": 1,
         "conditioning": {"prompt": {"width": 8}},
     },
+    "pixelcnn": {
+        "event_shape": [1, 2, 3],
+        "width": 8,
+        "blocks": 1,
+        "conditioning": {"prompt": {"width": 8}},
+    },
     "adm": {
         **IMAGE,
         "event_shape": [1, 4, 4],
@@ -205,7 +211,7 @@ SHARED = {
 
 
 @pytest.mark.slow  # exports with a likelihood
-@pytest.mark.sample("tarflow")
+@pytest.mark.sample("tarflow", "pixelcnn")
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_networks_are_exported_with_their_density(name, tmp_path):
     with torch.random.fork_rng():
@@ -219,7 +225,7 @@ def test_other_networks_are_exported_with_their_density(name, tmp_path):
     given = {"prompt": [1, 2, 3, 1], "arm": [0.5, -1.0]}
     x = model.sample(2, condition=given, seed=0).detach()
     np.testing.assert_allclose(bundle.sample(2, condition=given, seed=0), x, atol=1e-4)
-    options = {} if name == "tarflow" else {"steps": 4}
+    options = {} if name in ("tarflow", "pixelcnn") else {"steps": 4}
     density = model.log_prob(x, condition=given, **options).detach()
     exact = copy.deepcopy(model).double().log_prob(x.double(), condition=given, **options).detach()
     # of some of these weights, float32 itself is a few tenths of a nat off

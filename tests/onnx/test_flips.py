@@ -5,6 +5,8 @@ import pytest
 
 pytest.importorskip("onnx_ir")
 
+from zoo.errors import ProofError
+from zoo_onnx.compare import Comparison
 from zoo_onnx.flips import EDGE, Flips
 
 EXPECTED = np.array([[1, 2, 0], [3, 1, 0], [2, 2, 2]], np.float32)
@@ -50,3 +52,39 @@ def test_outputs_of_a_graph_are_compared_with_their_margins():
     np.testing.assert_array_equal(levelled["margin"], margin)
     plain = {"x": changed(r1=[3, 2, 2])}
     assert flips.outputs(plain, {"x": EXPECTED}) is plain
+
+
+def test_a_number_at_the_edge_of_two_levels_explains_what_follows_it():
+    flips = Flips(edges=1.0, event=(3,))
+    expected = np.array([[2.5, 3.0000001, 7.5], [2.5, 3.4, 7.5], [0.2, 5.1, 9.0]], np.float32)
+    actual = np.array([[2.5, 2.9999999, 1.2], [2.5, 3.4, 1.2], [0.2, 5.10001, 9.0]], np.float32)
+    expected[0, 1], actual[0, 1] = np.nextafter(np.float32(3), [4, 2], dtype=np.float32)
+    levelled = flips.at_edges(actual, expected)
+    np.testing.assert_array_equal(levelled[0], expected[0])
+    np.testing.assert_array_equal(levelled[1:], actual[1:])  # no edge, no excuse
+    assert flips.crossed == 1
+    assert flips.told().startswith("1 samples differ")
+    # another level by more than rounding is a difference
+    actual[0, 1] = 2.9
+    assert flips.at_edges(actual, expected) is actual
+    assert Flips().at_edges(actual, expected) is actual
+    # of anything but samples too
+    assert flips.at_edges(actual[:, :2], expected[:, :2])[0, 0] == actual[0, 0]
+    assert flips.crossed == 1
+
+
+def test_samples_of_a_proof_are_compared_up_to_such_numbers():
+    event, expected = (2,), np.array([[4.0, 6.5], [1.5, 1.5]], np.float32)
+    actual = np.array([[np.nextafter(np.float32(4), np.float32(0)), 2.5], [1.5, 1.5]], np.float32)
+    Comparison(flips=Flips(edges=1.0, event=event)).check("x", "", actual, expected, exact=lambda: expected)
+    for comparison in (Comparison(), Comparison(flips=Flips(edges=1.0, event=(3,)))):
+        with pytest.raises(ProofError, match="differs by"):
+            comparison.check("x", "", actual, expected, exact=lambda: expected)
+
+
+def test_golden_samples_keep_off_edges():
+    flips = Flips(edges=0.5, event=(2,))
+    assert flips.off_edges(np.array([[0.3, 1.2]]))
+    assert not flips.off_edges(np.array([[0.3, 1.50001]]))
+    assert not flips.off_edges(np.array([[0.3, 1.49999]]))
+    assert Flips().off_edges(np.array([[1.0]]))

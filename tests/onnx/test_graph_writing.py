@@ -22,6 +22,7 @@ from zoo_flows.iaf import IAF
 from zoo_flows.maf import MAF
 from zoo_flows.naf import NAF
 from zoo_flows.nsf_ar import NSFAutoregressive
+from zoo_flows.pixelcnn import PixelCNN
 from zoo_flows.tarflow import TarFlow
 from zoo_flows.umnn import UMNN
 
@@ -52,6 +53,9 @@ FLOWS = {
         marginal_bins=3,
         condition=CLASSES,
     ),
+    "pixelcnn": lambda: PixelCNN(event_shape=[2, 3, 5], levels=17, width=6, blocks=2, condition=CLASSES),
+    "pixelcnn-vector": lambda: PixelCNN(event_shape=[1, 3, 3], width=6, blocks=1, field=1, reach=1, condition=VECTOR),
+    "pixelcnn-no-blocks": lambda: PixelCNN(event_shape=[1, 2, 3], levels=5, width=6, blocks=0, field=1),
     "nsf-ar": lambda: NSFAutoregressive(event_shape=[3], transforms=2, bins=4, hidden=[8]),
     "iaf-classes": lambda: IAF(event_shape=[5], transforms=2, hidden=[8], condition=CLASSES, mixing="lu"),
 }
@@ -92,7 +96,7 @@ def operators(proto):
 
 @pytest.mark.sample(
     *("maf-unroll", "maf-loop", "maf-one-loop", "maf-narrow-unroll", "maf-image-loop", "maf-vector-unroll"),
-    *("naf-loop", "tarflow-vector-loop", "tarflow-inner-loop", "nsf-ar-unroll", "iaf-classes-loop"),
+    *("naf-loop", "tarflow-vector-loop", "tarflow-inner-loop", "nsf-ar-unroll", "iaf-classes-loop", "pixelcnn-loop"),
 )
 @pytest.mark.parametrize("way", ["unroll", "loop"])
 @pytest.mark.parametrize("name", FLOWS)
@@ -114,7 +118,9 @@ def test_it_computes_what_torch_computes(name, way):
         assert given.shape == (n, *graph.outputs[0].shape[1:])
 
 
-@pytest.mark.parametrize(("name", "way"), [("maf", "unroll"), ("naf", "loop"), ("umnn", "loop"), ("tarflow", "loop")])
+@pytest.mark.parametrize(
+    ("name", "way"), [("maf", "unroll"), ("naf", "loop"), ("umnn", "loop"), ("tarflow", "loop"), ("pixelcnn", "loop")]
+)
 def test_long_steps_are_a_loop_unless_asked_otherwise(name, way):
     assert next(iter(written(flow(name)).written)) == way
 

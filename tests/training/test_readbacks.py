@@ -36,6 +36,7 @@ CONFIGS = {
     "nsf-ar": AUTOREGRESSIVE,
     "nsf-circular": SMALL,
     "nsf-coupling": SMALL,
+    "pixelcnn": {**IMAGE},
     "planar": {"event_shape": [4], "transforms": 2},
     "radial": {"event_shape": [4], "transforms": 2},
     "realnvp": SMALL,

@@ -72,6 +72,7 @@ CASES = {
     "nsf-ar": ("nsf-ar", AUTOREGRESSIVE | CLASSES, {}),
     "nsf-circular": ("nsf-circular", FLOW | CLASSES, {}),
     "nsf-coupling": ("nsf-coupling", FLOW | VECTOR, {"evaluate_every": 1, "patience": 2, "learning_rate": 0.3}),
+    "pixelcnn": ("pixelcnn", {**IMAGE, "width": 8, "blocks": 1} | CLASSES, {}),
     "planar": ("planar", {"event_shape": [4], "transforms": 2} | CLASSES, {}),
     "radial": ("radial", {"event_shape": [4], "transforms": 2} | CLASSES, {}),
     "realnvp": ("realnvp", FLOW | CLASSES, {}),

@@ -14,8 +14,10 @@ from zoo_flows.transforms.continuous import Continuous
 from zoo_flows.transforms.conv1x1 import InvertibleConv1x1
 from zoo_flows.transforms.coupling import Coupling
 from zoo_flows.transforms.elementwise import ElementwiseSpline
+from zoo_flows.transforms.histogram import HistogramMap
 from zoo_flows.transforms.householder import Householder
 from zoo_flows.transforms.integral import IntegralMap
+from zoo_flows.transforms.interval import Interval
 from zoo_flows.transforms.lipschitz import LipschitzCNN, LipschitzMLP
 from zoo_flows.transforms.logit import Logit
 from zoo_flows.transforms.lu_linear import FrozenLinear, LULinear
@@ -25,6 +27,7 @@ from zoo_flows.transforms.mixed import Domains, MixedCoupling
 from zoo_flows.transforms.multiscale import MultiScale
 from zoo_flows.transforms.patchwise import Patchwise
 from zoo_flows.transforms.permutation import Permutation
+from zoo_flows.transforms.pixelwise import Pixelwise
 from zoo_flows.transforms.planar import Planar
 from zoo_flows.transforms.radial import Radial
 from zoo_flows.transforms.residual import Residual
@@ -49,8 +52,10 @@ __all__ = [
     "Domains",
     "ElementwiseSpline",
     "FrozenLinear",
+    "HistogramMap",
     "Householder",
     "IntegralMap",
+    "Interval",
     "Inverted",
     "InvertibleConv1x1",
     "LULinear",
@@ -64,6 +69,7 @@ __all__ = [
     "NoiseAugmentation",
     "Patchwise",
     "Permutation",
+    "Pixelwise",
     "Planar",
     "Radial",
     "Residual",

@@ -5,7 +5,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from zoo_flows.cnf import CNF  # noqa: E402 - after the check for torch
+from zoo_flows.bases import Logistic  # noqa: E402 - after the check for torch
+from zoo_flows.cnf import CNF  # noqa: E402
 from zoo_flows.glow import Glow  # noqa: E402
 from zoo_flows.iaf import IAF  # noqa: E402
 from zoo_flows.maf import MAF  # noqa: E402
@@ -14,6 +15,7 @@ from zoo_flows.nice import NICE  # noqa: E402
 from zoo_flows.nsf import NSFCoupling  # noqa: E402
 from zoo_flows.nsf_ar import NSFAutoregressive  # noqa: E402
 from zoo_flows.nsf_circular import NSFCircular  # noqa: E402
+from zoo_flows.pixelcnn import PixelCNN  # noqa: E402
 from zoo_flows.planar import PlanarFlow  # noqa: E402
 from zoo_flows.radial import RadialFlow  # noqa: E402
 from zoo_flows.realnvp import RealNVP  # noqa: E402
@@ -68,6 +70,9 @@ CONFIGS = {
         "window": 1,
         "per_channel": True,
     },
+    "pixelcnn": {"event_shape": [2, 2, 3]},
+    "pixelcnn-affine": {"event_shape": [1, 2, 3], "levels": 17, "map": "affine", "condition": VECTOR},
+    "pixelcnn-levels": {"event_shape": [2, 2, 3], "levels": 17, "condition": CLASSES, "dequantisation": "variational"},
     "nsf-circular": {"event_shape": [3]},
     "nsf-circular-vector": {"event_shape": [2], "low": 0.0, "period": 24.0, "condition": VECTOR},
     "nice": {"event_shape": [2]},
@@ -105,6 +110,7 @@ ARCHITECTURES = {
     "naf": (NAF, {"transforms": 2, "units": 5, "hidden": [12]}),
     "umnn": (UMNN, {"transforms": 2, "signal": 3, "integrand": [6, 5], "hidden": [12]}),
     "tarflow": (TarFlow, {"transforms": 2, "width": 8, "layers": 1}),
+    "pixelcnn": (PixelCNN, {"width": 6, "blocks": 1, "field": 2, "reach": 1}),
     "nice": (NICE, {"transforms": 3, "hidden": 12, "blocks": 1}),
     "realnvp": (RealNVP, {"transforms": 2, "hidden": 12, "blocks": 1}),
     "glow": (Glow, {"scales": 2, "steps": 1, "hidden": 6}),
@@ -115,7 +121,10 @@ ARCHITECTURES = {
     "sylvester": (SylvesterFlow, {"transforms": 2}),
 }
 #: those that model vectors of any numbers
-CLASSES_OF_FLOWS = [NSFCoupling, *(cls for cls, _ in ARCHITECTURES.values() if cls not in (Glow, NSFCircular))]
+CLASSES_OF_FLOWS = [
+    NSFCoupling,
+    *(cls for cls, _ in ARCHITECTURES.values() if cls not in (Glow, NSFCircular, PixelCNN)),
+]
 
 
 def architecture_of(config):
@@ -146,6 +155,9 @@ def inputs_for(model, n, *, dtype=torch.float32):
     x = torch.randn(n, *model.event_shape, generator=generator, dtype=dtype) * 2
     if isinstance(model, NSFCircular):
         x = model.to_data(x.clamp(-3.1, 3.1))[0] if model.condition is None else 12.0 + 2.0 * x
+    if isinstance(model.base, Logistic):
+        # there is no density outside the levels
+        x = 17.0 * torch.rand(x.shape, generator=generator, dtype=dtype)
     condition = None
     if model.condition is not None:
         given = np.full((n, 2), 0.5) if model.condition.kind == "vector" else None

@@ -146,6 +146,7 @@ SHARED = {
     "tarflow": "levels alpha base components dequantisation",
     "realnvp": "levels alpha base components dequantisation",
     "glow": "levels alpha dequantisation",
+    "pixelcnn": "levels alpha dequantisation",
     "nsf-circular": "",
 }
 

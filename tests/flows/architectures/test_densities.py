@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from zoo.errors import ConditionError, DataError  # noqa: E402 - after the check for torch
-from zoo_flows.bases import DiagonalNormal, Mixture, Uniform  # noqa: E402
+from zoo_flows.bases import DiagonalNormal, Logistic, Mixture, Uniform  # noqa: E402
 
 #: of two dimensions, whose densities are integrated
 INTEGRATED = [
@@ -24,7 +24,11 @@ def density_of_base(base, z, condition):
     """As torch's own distributions have it."""
     distributions = torch.distributions
     if isinstance(base, Uniform):
-        return torch.full_like(z[:, 0], -base.size * math.log(2 * math.pi))
+        return torch.full_like(z.flatten(1)[:, 0], -base.size * math.log(2 * base.bound))
+    if isinstance(base, Logistic):
+        uniform = distributions.Uniform(torch.zeros((), dtype=z.dtype), torch.ones((), dtype=z.dtype))
+        logistic = distributions.TransformedDistribution(uniform, [distributions.SigmoidTransform().inv])
+        return logistic.log_prob(z.flatten(1)).sum(1)
     if isinstance(base, Mixture):
         parts = distributions.Normal(base.means, base._log_deviations().exp())
         mixture = distributions.MixtureSameFamily(
