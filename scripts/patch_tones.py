@@ -45,8 +45,8 @@ def quiet(recordings: Array) -> Array:
     frames = np.lib.stride_tricks.sliding_window_view(recordings, _FRAME, axis=1)[:, ::_HOP]
     level = np.sqrt((frames**2).mean(axis=2))
     recorded = np.count_nonzero(frames, axis=2) > _FRAME // 2
-    found: Array = frames[(level < _QUIET * level.max(axis=1, keepdims=True)) & recorded]
-    return found
+    stretches: Array = frames[(level < _QUIET * level.max(axis=1, keepdims=True)) & recorded]
+    return stretches
 
 
 def decibels(frames: Array) -> Array:
