@@ -37,7 +37,6 @@ MODELS = (
     "circles-maf",
     "mnist-unet-consistency",
     "mnist-unet-likelihood",
-    "spoken-digits-unet1d",
     "spoken-digits-speakers",
     "names-masked",
     "wine-mlp",
@@ -50,7 +49,7 @@ MODELS = (
 #: shipped models that differ in what their exports do, and the two of ``exports.py``
 EXPORTED = (
     *("moons-nsf", "maf-64", "mnist-unet", "circles-maf", "emoji-text", "emoji-upscale", "maze-policy"),
-    *("slcp-posterior", "spoken-digits-unet1d", "mnist-glow", "moons-cnf", "ddpm-cifar10-32"),
+    *("slcp-posterior", "spoken-digits-speakers", "mnist-glow", "moons-cnf", "ddpm-cifar10-32"),
 )
 BATCHES = (16, 1, 256)
 VARIANTS = ("fused", "int8", "int8-dynamic", "float16")

@@ -70,6 +70,7 @@ CASES = {
     ),
     "unet1d": ("unet1d", UNET1D | CLASSES),
     "unet1d-samples": ("unet1d", UNET1D | VECTOR | {"event_shape": [2, 16], "patch": 1, "attention": [0]}),
+    "unet1d-groups": ("unet1d", UNET1D | CLASSES | {"groups": 2, "attention": [1]}),
     "diffwave": ("diffwave", DIFFWAVE | CLASSES | {"path": "ddpm-linear", "prediction": "epsilon"}),
     "diffwave-patches": ("diffwave", DIFFWAVE | VECTOR | {"event_shape": [2, 16], "patch": 2, "residual_channels": 48}),
     "uvit": ("uvit", UVIT | CLASSES),
@@ -105,7 +106,7 @@ LEARNED = {
 #: of networks that are trained in the quick tier in another form
 VARIANTS = {
     *("unet2d-as-ddpm", "unet2d-scale-shift", "unet2d-fourier", "unet2d-number"),
-    *("unet1d-samples", "diffwave-patches", "uvit-velocity", "adm-plain"),
+    *("unet1d-samples", "unet1d-groups", "diffwave-patches", "uvit-velocity", "adm-plain"),
 }
 REGISTRY = Registry(
     [

@@ -1,10 +1,13 @@
 """The U-Net: shapes, conditions, and operations that differentiate forward."""
 
+import math
+
 import pytest
 import torch
 
 from zoo.errors import ConfigError
 from zoo_diffusion.networks.unet import (
+    GROUPS,
     SelfAttention,
     UNet,
     Upsample,
@@ -83,6 +86,56 @@ def test_a_fresh_network_with_a_global_skip_predicts_zero():
 def test_a_patch_is_a_whole_number_of_pixels(patch):
     with pytest.raises(ConfigError, match="patch must be a whole number above 0"):
         build(patch=patch)
+
+
+def norms(network):
+    return {name: layer for name, layer in network.named_modules() if isinstance(layer, torch.nn.GroupNorm)}
+
+
+@pytest.mark.parametrize("groups", [1, 4, 6])
+def test_every_norm_has_the_groups_of_the_config(groups):
+    sizes = {"base": 16, "blocks": 2, "attention": (0, 1)}
+    own, default = norms(build(groups=groups, **sizes)), norms(build(**sizes))
+    # ten blocks of two norms, each before an attention; in the middle two blocks and an attention; and the last norm
+    kinds = [name.rpartition(".")[2] for name in own]
+    assert {kind: kinds.count(kind) for kind in kinds} == {"norm1": 12, "norm2": 12, "norm": 11, "norm_out": 1}
+    for name, norm in own.items():
+        assert norm.num_groups == math.gcd(groups, norm.num_channels), name
+        assert default[name].num_groups == math.gcd(32, norm.num_channels), name
+        assert norm.num_groups < default[name].num_groups, name
+
+
+def test_a_config_that_states_no_groups_has_32_of_them():
+    x, time = torch.randn(2, 2, 8, 12), torch.tensor([0.2, 0.8])
+    sizes = {"base": 64, "attention": (1,)}
+    plain, stated, fewer = build(**sizes), build(groups=32, **sizes), build(groups=4, **sizes)
+    assert GROUPS == 32 == plain.norm_out.num_groups
+    torch.testing.assert_close(plain(x, time), stated(x, time), atol=0, rtol=0)
+    # the parameters are the same, so that weights of one are weights of the other
+    fewer.load_state_dict(plain.state_dict())
+    assert (fewer(x, time) - plain(x, time)).abs().max() > 1e-2
+
+
+def test_norms_of_single_channels_lose_what_repeats_with_the_patch():
+    """With convolutions that see one position each, what is added to every patch is a constant of every channel."""
+    sizes = {"kernel": (1, 1), "patch": 2, "attention": (0, 1)}
+    # a multiple of the channels of every norm
+    single, broad = build(groups=192, **sizes).double(), build(groups=2, **sizes).double()
+    assert {norm.num_channels // norm.num_groups for norm in norms(single).values()} == {1}
+    time = torch.tensor([0.2, 0.8], dtype=torch.float64)
+    x, tile = torch.randn(2, 2, 8, 12, dtype=torch.float64), torch.randn(2, 2, 2, 2, dtype=torch.float64)
+    repeating, other = tile.repeat(1, 1, 4, 6), tile.repeat(1, 1, 4, 6)
+    other[:, :, :4] *= -1
+    # not exactly, since the variance has an epsilon that does not change with it
+    torch.testing.assert_close(single(x + repeating, time), single(x, time), atol=1e-9, rtol=1e-9)
+    assert (single(x + other, time) - single(x, time)).abs().max() > 1e-2
+    assert (broad(x + repeating, time) - broad(x, time)).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("groups", [0, -4, 4.0, True, "4"])
+def test_groups_are_a_whole_number(groups):
+    with pytest.raises(ConfigError, match=r"^groups must be a whole number above 0, not "):
+        build(groups=groups)
 
 
 def test_time_and_condition_change_the_output():

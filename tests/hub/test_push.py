@@ -157,12 +157,12 @@ CARDS = {
     "mnist-unet": ("unconditional-image-generation", "cc-by-sa-3.0", "image"),
     "names-masked": ("text-generation", None, "text"),
     "wine-mlp": ("other", None, "table"),
-    "spoken-digits-unet1d": ("other", None, "audio"),
+    "spoken-digits-speakers": ("other", None, "audio"),
     "moons-nsf": ("other", None, None),
 }
 
 
-@pytest.mark.sample("mnist-unet", "names-masked")
+@pytest.mark.sample("mnist-unet", "names-masked", "spoken-digits-speakers")
 @pytest.mark.parametrize("name", CARDS)
 def test_cards_of_pretrained_models(hub, zoo, tmp_path, name):
     from zoo.registry import installed

@@ -28,6 +28,8 @@ from zoo.render.files import condition_in, named
 #: the most numbers that are shown as such
 _SHORT = 8
 _TITLE = "## Example"
+#: what stands for the bundle in its own description
+FOLDER = "path/to/this/folder"
 
 
 def has_example(manifest: Manifest) -> bool:
@@ -91,7 +93,7 @@ def with_section(card: str, condition: Condition, example: Mapping[str, Array]) 
     values = "; ".join(f"{name}: {text}" for name, text in told(condition, example).items())
     safe = re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", printable(values))
     code = "```python\nx = model.sample(4, seed=0, condition=model.example)\n```"
-    return f"{rest}\n\n{_TITLE}\n\n{safe}. On the command line, `zoo run path/to/this/folder --example`.\n\n{code}\n"
+    return f"{rest}\n\n{_TITLE}\n\n{safe}. On the command line, `zoo run {FOLDER} --example`.\n\n{code}\n"
 
 
 def told(condition: Condition, example: Mapping[str, Array]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo.bundle import Manifest
-from zoo.bundle.example import has_example
+from zoo.bundle.example import FOLDER, has_example
 from zoo.hub.hugging_face import library
 from zoo.modality import describe as describe_modality
 from zoo.modality import modality_from
@@ -169,7 +169,7 @@ def _body(address: str, facts: _Facts, manifest: Manifest | None, described: str
             "```",
         ]
     if described:
-        lines += ["", _rest(described)]
+        lines += ["", _rest(described, address)]
     else:
         lines += ["", *_table(facts)]
         if facts.papers:
@@ -193,12 +193,13 @@ def _table(facts: _Facts) -> list[str]:
     return ["|  |  |", "| --- | --- |", *(f"| {what} | {_text(str(value))} |" for what, value in rows if value)]
 
 
-def _rest(described: str) -> str:
-    """A bundle's own description without its title, its summary and how it is used from a folder."""
+def _rest(described: str, address: str) -> str:
+    """A bundle's own description without its title, its summary and how it is used from a folder, by its address."""
     sections = re.split(r"^(?=## )", described, flags=re.M)
     head = sections[0].split("\n\n", 2)
     facts = head[2] if len(head) > 2 else ""
-    return (facts + "".join(each for each in sections[1:] if not each.startswith("## Use\n"))).strip()
+    kept = "".join(each for each in sections[1:] if not each.startswith("## Use\n"))
+    return (facts + kept.replace(FOLDER, address)).strip()
 
 
 def _text(text: str) -> str:

@@ -24,6 +24,8 @@ from zoo_diffusion.networks.network import Network
 
 Sides = tuple[int, int]
 SQUARE: Sides = (3, 3)
+#: of a norm, unless its channels are fewer or do not divide into so many
+GROUPS = 32
 
 
 def sinusoidal_embedding(time: Tensor, size: int, *, max_period: float = 10_000.0) -> Tensor:
@@ -44,8 +46,8 @@ def sinusoidal_embedding(time: Tensor, size: int, *, max_period: float = 10_000.
     return torch.cat([torch.cos(angles), torch.sin(angles)], dim=-1)
 
 
-def group_norm(channels: int, groups: int = 32) -> nn.GroupNorm:
-    """Group norm with the largest number of groups, up to ``groups``, that divides ``channels``."""
+def group_norm(channels: int, groups: int = GROUPS) -> nn.GroupNorm:
+    """Group norm with as many groups as divide both ``groups`` and ``channels``: their greatest common divisor."""
     return nn.GroupNorm(math.gcd(groups, channels), channels)
 
 
@@ -65,13 +67,19 @@ class ResidualBlock(nn.Module):
     """Norm, SiLU, conv, twice; time and class enter as scale and shift of the second norm (ADM, section 3)."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, embedding: int, dropout: float, kernel: Sides = SQUARE
+        self,
+        in_channels: int,
+        out_channels: int,
+        embedding: int,
+        dropout: float,
+        kernel: Sides = SQUARE,
+        groups: int = GROUPS,
     ) -> None:
         super().__init__()
-        self.norm1 = group_norm(in_channels)
+        self.norm1 = group_norm(in_channels, groups)
         self.conv1 = convolution(in_channels, out_channels, kernel)
         self.affine = nn.Linear(embedding, 2 * out_channels)
-        self.norm2 = group_norm(out_channels)
+        self.norm2 = group_norm(out_channels, groups)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = zero(convolution(out_channels, out_channels, kernel))
         self.skip = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
@@ -88,14 +96,14 @@ class ResidualBlock(nn.Module):
 class SelfAttention(nn.Module):
     """Multi-head self-attention over the pixels, written out as matmul and softmax."""
 
-    def __init__(self, channels: int, head_channels: int) -> None:
+    def __init__(self, channels: int, head_channels: int, groups: int = GROUPS) -> None:
         super().__init__()
         if channels % head_channels:
             raise ConfigError(
                 f"head_channels ({head_channels}) must divide the {channels} channels of an attention layer"
             )
         self.heads = channels // head_channels
-        self.norm = group_norm(channels)
+        self.norm = group_norm(channels, groups)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = zero(nn.Conv2d(channels, channels, 1))
 
@@ -162,6 +170,12 @@ def _check_sides(size: Sides, factors: Sides, patch: object, levels: int) -> Non
         raise ConfigError(f"a U-Net of {levels} levels needs sides divisible by {needed}, not {size}")
 
 
+def _check_groups(groups: object) -> None:
+    """Refuse a number of groups that is no whole number, or below 1."""
+    if not isinstance(groups, int) or isinstance(groups, bool) or groups < 1:
+        raise ConfigError(f"groups must be a whole number above 0, not {groups!r}")
+
+
 class Level(nn.Module):
     """The blocks of one resolution on the way down or up: residual blocks, each with its attentions or none."""
 
@@ -173,10 +187,13 @@ class Level(nn.Module):
         head: int | None,
         kernel: Sides = SQUARE,
         cross: Callable[[int], nn.Module] | None = None,
+        groups: int = GROUPS,
     ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(ResidualBlock(i, o, embedding, dropout, kernel) for i, o in channels)
-        self.attentions = nn.ModuleList(nn.Identity() if head is None else SelfAttention(o, head) for _, o in channels)
+        self.blocks = nn.ModuleList(ResidualBlock(i, o, embedding, dropout, kernel, groups) for i, o in channels)
+        self.attentions = nn.ModuleList(
+            nn.Identity() if head is None else SelfAttention(o, head, groups) for _, o in channels
+        )
         self.crosses = nn.ModuleList()
         if cross is not None and head is not None:
             self.crosses.extend(cross(o) for _, o in channels)
@@ -223,7 +240,16 @@ class UNet(ConditionedNetwork, Network):
             with gains that a linear layer makes of the time's embedding: what is already there, such as a given picture
             that is to be changed, needs not pass the network (global residual learning, Kim et al. 2016,
             arXiv:1511.04587; the c_skip of Karras et al. 2022, table 1, but learned).
+        groups: of every norm, or the greatest common divisor of it and the norm's channels. A norm subtracts the mean
+            of each group over all positions, and with groups of one or a few channels nearly all of what is equal at
+            all positions, which the network then cannot tell from nothing: of a signal in patches it is what repeats
+            with the patch. Where that is heard or seen, take fewer groups, of more channels each; the parameters have
+            the same shapes.
         kernel: sides of the convolutions, 1 or 3; where 1, all levels have the same side.
+
+    Raises:
+        ConfigError: ``patch`` or ``groups`` is no whole number above 0, sides that are not divisible as ``size`` says,
+            or channels of an attention layer that ``head_channels`` does not divide.
     """
 
     def __init__(
@@ -240,6 +266,7 @@ class UNet(ConditionedNetwork, Network):
         head_channels: int = 32,
         dropout: float = 0.0,
         global_skip: bool = False,
+        groups: int = GROUPS,
         classes: int | None = None,
         vector: int | None = None,
         cross_attention: Attention | None = None,
@@ -248,6 +275,7 @@ class UNet(ConditionedNetwork, Network):
         super().__init__()
         factors = _factors(kernel)
         _check_sides(size, factors, patch, len(multipliers))
+        _check_groups(groups)
         self.base, self.patch = base, patch
         embedding = 4 * base
         self.time = nn.Sequential(nn.Linear(base, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
@@ -261,16 +289,16 @@ class UNet(ConditionedNetwork, Network):
         for level, out in enumerate(widths):
             head = head_channels if level in attention else None
             pairs = [(width if b == 0 else out, out) for b in range(blocks)]
-            self.down.append(Level(pairs, embedding, dropout, head, kernel, cross))
+            self.down.append(Level(pairs, embedding, dropout, head, kernel, cross, groups))
             skips += [out] * blocks
             width = out
             if level < len(widths) - 1:
                 self.downsample.append(convolution(width, width, kernel, factors))
                 skips.append(width)
-        self.middle1 = ResidualBlock(width, width, embedding, dropout, kernel)
-        self.middle_attention = SelfAttention(width, head_channels)
+        self.middle1 = ResidualBlock(width, width, embedding, dropout, kernel, groups)
+        self.middle_attention = SelfAttention(width, head_channels, groups)
         self.middle_cross = None if cross is None else cross(width)
-        self.middle2 = ResidualBlock(width, width, embedding, dropout, kernel)
+        self.middle2 = ResidualBlock(width, width, embedding, dropout, kernel, groups)
         self.up, self.upsample = nn.ModuleList(), nn.ModuleList()
         for level, out in reversed(list(enumerate(widths))):
             head = head_channels if level in attention else None
@@ -278,10 +306,10 @@ class UNet(ConditionedNetwork, Network):
             for _ in range(blocks + 1):
                 pairs.append((width + skips.pop(), out))
                 width = out
-            self.up.append(Level(pairs, embedding, dropout, head, kernel, cross))
+            self.up.append(Level(pairs, embedding, dropout, head, kernel, cross, groups))
             if level:
                 self.upsample.append(Upsample(width, kernel))
-        self.norm_out = group_norm(width)
+        self.norm_out = group_norm(width, groups)
         self.conv_out = zero(convolution(width, out_channels * patch**2, kernel))
         self.gains = zero(nn.Linear(embedding, out_channels * in_channels)) if global_skip else None
 
