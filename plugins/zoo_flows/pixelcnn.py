@@ -91,8 +91,10 @@ class PixelCNN(Flow):
             ],
         )
 
-        # the network sees which level a value lies in, and no more
-        self.edges = 1.0 if kind == "histogram" else 0.0
+        if kind == "histogram" and levels is not None:
+            # the network sees which level a value lies in, and no more
+            self.edges = tuple(float(level) for level in range(1, levels))
+            self.turns = tuple(np.arange(shared.size).reshape(shared.event_shape[0], -1).T.flatten().tolist())
 
     @torch.no_grad()
     @override
