@@ -16,6 +16,8 @@ from zoo_flows.flow import Flow
 from zoo_flows.transforms import AffineMap, HistogramMap, Interval, Map, Pixelwise, Transform
 
 MAPS = ("histogram", "spline", "affine")
+#: levels of a histogram, of which the network has an output for each
+_MOST = 2**16
 
 
 class PixelCNN(Flow):
@@ -66,6 +68,11 @@ class PixelCNN(Flow):
         if kind == "histogram":
             if levels is None:
                 raise ConfigError("a histogram has a bin for each level, so it needs levels")
+            if levels > _MOST:
+                raise ConfigError(
+                    f"a histogram has a bin for each level, and {levels} are more than {_MOST}",
+                    hint='Of so many levels, take map = "spline".',
+                )
             if shared.alpha != config.Shared.alpha:
                 raise ConfigError("alpha is that of a logit, and levels do not pass one before a histogram")
             parts |= {
