@@ -67,7 +67,7 @@ def golden(
         table: its table, or None for a model that samples in one call.
     """
     arrays: dict[str, Array] = {}
-    flips = Flips(edges=getattr(model, "edges", 0.0), event=tuple(model.event_shape))
+    flips = Flips.of(model)
 
     def add(subject: str, case: int, arguments: dict[str, Any], outputs: dict[str, Any]) -> None:
         values = [*arguments.values(), *outputs.values()]

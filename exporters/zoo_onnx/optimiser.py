@@ -85,7 +85,7 @@ def check(
                 known[at] = on
             on = flips.outputs(on, off)
             for name in on:
-                if _difference(on[name], off[name]) > TOLERANCE:
+                if _difference(flips.at_edges(on[name], off[name]), off[name]) > TOLERANCE:
                     _judge(f"graph {graph.name}: output {name}", at, feeds, name, on, off, expected, exact)
     except RuntimeFailure as error:
         raise ProofError(

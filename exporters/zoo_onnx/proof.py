@@ -57,8 +57,7 @@ class Proof:
     def __init__(self, model: GenerativeModel, programs: Programs) -> None:
         self.model, self.programs = model, programs
         self.inputs = Inputs(model, programs)
-        edges = getattr(model, "edges", 0.0)
-        self.comparison = Comparison(flips=Flips(edges=edges, event=tuple(model.event_shape)))
+        self.comparison = Comparison(flips=Flips.of(model))
         self.reference = Reference(model, programs)
         self.batch: int | None = None
         self.density: Finding | None = None
@@ -302,11 +301,12 @@ class Proof:
         """A summary for the manifest.
 
         Raises:
-            ProofError: the model was changed by being called.
+            ProofError: the model was changed by being called, or too many samples differ from an edge on.
         """
         from zoo.runtime.ort import onnxruntime
 
         self.reference.unchanged()
+        self.comparison.flips.few()
         near = self.comparison.nearer
         judged = {
             what: {

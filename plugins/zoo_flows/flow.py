@@ -60,12 +60,14 @@ class Flow(DirectModel):
         temperature: see :class:`~zoo.models.interface.DirectModel`.
 
     Attributes:
-        edges: at multiples of which values of a component change what others depend on at once, 0 without. Rounding
-            there changes a sample, which the proof of an export lets through.
+        edges: of data, values of a component at which what later ones depend on changes at once, rising; empty without.
+            Rounding there changes a sample, which the proof of an export lets through.
+        turns: of the d components, the order in which they depend on one another; empty for theirs. Of ``edges``.
     """
 
     family = "flow"
-    edges: float = 0.0
+    edges: tuple[float, ...] = ()
+    turns: tuple[int, ...] = ()
 
     def __init__(
         self,

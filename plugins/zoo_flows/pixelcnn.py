@@ -16,6 +16,8 @@ from zoo_flows.flow import Flow
 from zoo_flows.transforms import AffineMap, HistogramMap, Interval, Map, Pixelwise, Transform
 
 MAPS = ("histogram", "spline", "affine")
+#: levels of a histogram, of which the network has an output for each
+_MOST = 2**16
 
 
 class PixelCNN(Flow):
@@ -67,6 +69,11 @@ class PixelCNN(Flow):
         if kind == "histogram":
             if levels is None:
                 raise ConfigError("a histogram has a bin for each level, so it needs levels")
+            if levels > _MOST:
+                raise ConfigError(
+                    f"a histogram has a bin for each level, and {levels} are more than {_MOST}",
+                    hint='Of so many levels, take map = "spline".',
+                )
             if shared.alpha != config.Shared.alpha:
                 raise ConfigError("alpha is that of a logit, and levels do not pass one before a histogram")
             parts |= {
@@ -92,8 +99,10 @@ class PixelCNN(Flow):
             ],
         )
 
-        # the network sees which level a value lies in, and no more
-        self.edges = 1.0 if kind == "histogram" else 0.0
+        if kind == "histogram" and levels is not None:
+            # the network sees which level a value lies in, and no more
+            self.edges = tuple(float(level) for level in range(1, levels))
+            self.turns = tuple(np.arange(shared.size).reshape(shared.event_shape[0], -1).T.flatten().tolist())
 
     @torch.no_grad()
     @override

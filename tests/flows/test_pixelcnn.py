@@ -179,6 +179,33 @@ def test_sums_of_a_histogram_never_leave_the_levels():
 
 
 @torch.no_grad()
+def test_what_is_no_number_has_no_density(make_model):
+    model = make_model(levels=5)
+    x = torch.full((2, 1, 2, 2), 2.5)
+    x[0, 0, 1, 0] = math.nan
+    density = model.log_density(x)
+    assert density[0].isnan()
+    assert density[1] == model.log_density(x[1:])
+
+
+def test_edges_and_turns_are_those_of_its_levels(make_model):
+    """What the proof of an export lets through: the level alone decides, and later components alone change."""
+    model = make_model(event_shape=list(SHAPE), levels=4, field=4, reach=2, blocks=2).double()
+    assert model.edges == (1.0, 2.0, 3.0)
+    assert sorted(model.turns, key=order().__getitem__) == list(model.turns)
+    for config in ({}, {"levels": 4, "map": "affine"}):
+        assert make_model(**config).edges == make_model(**config).turns == ()
+    (transform,) = model.transforms
+    below, above = (torch.full((1, *SHAPE), 2.5, dtype=torch.float64) for _ in range(2))
+    first, second = model.turns[4:6]
+    below.view(-1)[first], above.view(-1)[first] = 2.0 - 1e-6, 2.0 + 1e-6
+    parameters = [transform.network(model.preprocessing[0](x.flatten(1))[0])[0] for x in (below, above)]
+    changed = (parameters[0] - parameters[1]).abs().amax(1) > 1e-4
+    assert changed[second]
+    assert not changed[list(model.turns[:5])].any()
+
+
+@torch.no_grad()
 def test_a_logistic_base_is_a_uniform_variable_in_both_tails():
     noise = torch.linspace(-7.0, 7.0, 2001)
     z = Logistic(1).from_noise(noise.unsqueeze(1)).squeeze(1)
@@ -233,6 +260,7 @@ def test_a_histogram_and_its_inverse_agree(dtype):
         ({"levels": 5, "bins": 4}, "bins are those of splines"),
         ({"levels": 5, "bound": 4.0}, "bound is that of splines"),
         ({"levels": 1}, "2 levels or more"),
+        ({"levels": 200_000_000}, "a bin for each level, and 200000000 are more than 65536"),
         ({"width": 0}, "width must be 1 or more"),
         ({"blocks": -1}, "blocks must be 0 or more"),
         ({"field": 0}, "field must be 1 or more"),

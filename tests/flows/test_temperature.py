@@ -112,6 +112,8 @@ def test_the_command_line_says_and_records_it(folder, tmp_path, monkeypatch):
     assert "temperature 0.25: tidier" in done.stderr
     assert "--temperature 0.25" in run("show", "cold.npz").stdout
     assert '"temperature": 0.25' in run("show", "cold.npz", "--json").stdout
+    done = run("run", folder, "-n", 4, "--seed", 3, "--temperature", 1.5, "-o", "hot.npz")
+    assert "temperature 1.5: less tidy and more varied than" in done.stderr
     np.save("z.npy", normal(0, 4, (2,)))
     for other in (["--noise", "z.npy"], ["--fused"], ["--log-prob", "own.npy"], ["--encode", "own.npy"]):
         done = run("run", folder, "--temperature", 0.5, *other)

@@ -54,15 +54,23 @@ def test_outputs_of_a_graph_are_compared_with_their_margins():
     assert flips.outputs(plain, {"x": EXPECTED}) is plain
 
 
+def at(edge, side):
+    """The nearest number of float32."""
+    return np.nextafter(np.float32(edge), np.float32(side))
+
+
+def levels(event=(3,), turns=()):
+    return Flips(edges=tuple(range(1, 9)), event=event, turns=turns)
+
+
 def test_a_number_at_the_edge_of_two_levels_explains_what_follows_it():
-    flips = Flips(edges=1.0, event=(3,))
-    expected = np.array([[2.5, 3.0000001, 7.5], [2.5, 3.4, 7.5], [0.2, 5.1, 9.0]], np.float32)
-    actual = np.array([[2.5, 2.9999999, 1.2], [2.5, 3.4, 1.2], [0.2, 5.10001, 9.0]], np.float32)
-    expected[0, 1], actual[0, 1] = np.nextafter(np.float32(3), [4, 2], dtype=np.float32)
+    flips = levels()
+    expected = np.array([[2.5, at(3, 4), 7.5], [2.5, 3.4, 7.5], [0.2, 5.1, 9.0]], np.float32)
+    actual = np.array([[2.5, at(3, 2), 1.2], [2.5, 3.4, 1.2], [0.2, 5.10001, 9.0]], np.float32)
     levelled = flips.at_edges(actual, expected)
     np.testing.assert_array_equal(levelled[0], expected[0])
     np.testing.assert_array_equal(levelled[1:], actual[1:])  # no edge, no excuse
-    assert flips.crossed == 1
+    assert (flips.levels, flips.crossed) == (3, 1)
     assert flips.told().startswith("1 samples differ")
     # another level by more than rounding is a difference
     actual[0, 1] = 2.9
@@ -73,18 +81,48 @@ def test_a_number_at_the_edge_of_two_levels_explains_what_follows_it():
     assert flips.crossed == 1
 
 
+def test_an_edge_explains_nothing_before_it_and_the_ends_are_none():
+    expected = np.array([[2.5, at(3, 4), 7.5]], np.float32)
+    actual = np.array([[1.2, at(3, 2), 7.5]], np.float32)
+    assert levels().at_edges(actual, expected) is actual
+    # channels come within pixels: the second component is drawn first
+    assert levels(turns=(1, 0, 2)).at_edges(actual, expected) is not actual
+    # 0 and 9 levels: what lies beyond is the same level to those that see it
+    for end, beyond in ((0, -1), (9, 10)):
+        expected = np.array([[end, 4.5, 7.5]], np.float32)
+        for side in (beyond, 4):
+            actual = np.array([[at(end, side), 4.5, 1.2]], np.float32)
+            assert levels().at_edges(actual, expected) is actual
+            assert levels().at_edges(expected, actual) is expected
+
+
+def test_samples_that_differ_from_an_edge_on_are_the_exception():
+    flips = levels()
+    expected = np.array([[2.5, at(3, 4), 7.5]] * 8, np.float32)
+    actual = expected.copy()
+    flips.few()
+    actual[:2] = [2.5, at(3, 2), 1.2]
+    flips.at_edges(actual, expected)
+    flips.few()
+    actual[2] = actual[0]
+    flips.at_edges(actual, expected)
+    with pytest.raises(ProofError, match="5 of 16 samples differ"):
+        flips.few()
+
+
 def test_samples_of_a_proof_are_compared_up_to_such_numbers():
-    event, expected = (2,), np.array([[4.0, 6.5], [1.5, 1.5]], np.float32)
-    actual = np.array([[np.nextafter(np.float32(4), np.float32(0)), 2.5], [1.5, 1.5]], np.float32)
-    Comparison(flips=Flips(edges=1.0, event=event)).check("x", "", actual, expected, exact=lambda: expected)
-    for comparison in (Comparison(), Comparison(flips=Flips(edges=1.0, event=(3,)))):
+    expected = np.array([[at(4, 5), 6.5], [1.5, 1.5]], np.float32)
+    actual = np.array([[at(4, 0), 2.5], [1.5, 1.5]], np.float32)
+    Comparison(flips=levels((2,))).check("x", "", actual, expected, exact=lambda: expected)
+    for comparison in (Comparison(), Comparison(flips=levels((3,)))):
         with pytest.raises(ProofError, match="differs by"):
             comparison.check("x", "", actual, expected, exact=lambda: expected)
 
 
 def test_golden_samples_keep_off_edges():
-    flips = Flips(edges=0.5, event=(2,))
+    flips = Flips(edges=(0.5, 1.0, 1.5), event=(2,))
     assert flips.off_edges(np.array([[0.3, 1.2]]))
-    assert not flips.off_edges(np.array([[0.3, 1.50001]]))
-    assert not flips.off_edges(np.array([[0.3, 1.49999]]))
+    assert flips.off_edges(np.array([[0.0, 2.0]]))  # ends, beyond which is no other level
+    for near in (1.50001, 1.49999, 0.50001, 0.49999, 1.0):
+        assert not flips.off_edges(np.array([[0.3, near]]))
     assert Flips().off_edges(np.array([[1.0]]))

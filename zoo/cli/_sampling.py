@@ -97,11 +97,12 @@ def _temperature(model: BundledModel, request: Request) -> float | None:
 def tell_temperature(app: App, model: BundledModel, request: Request) -> None:
     """Say that samples do not follow the model's density, where they do not."""
     temperature = _temperature(model, request)
-    if temperature not in (None, 1):
+    if temperature is not None and temperature != 1:
         whose = ", the model's own" if request.temperature is None else ""
+        how = "tidier and less varied" if temperature < 1 else "less tidy and more varied"
         app.say(
-            f"temperature {temperature:g}{whose}: tidier and less varied than the model's density, which --log-prob "
-            "gives and --temperature 1 samples"
+            f"temperature {temperature:g}{whose}: {how} than the model's density, which --log-prob gives and "
+            "--temperature 1 samples"
         )
 
 

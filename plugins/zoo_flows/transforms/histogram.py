@@ -54,7 +54,8 @@ class HistogramMap(Map):
         part = (place - self._bins(shares)).clamp(0.0, 1.0)
         below, above = ((shares * each).sum(0, keepdim=True).clamp(_EDGE, 1.0) for each in (part, 1.0 - part))
         log_below, log_above = torch.log(below), torch.log(above)
-        here = place.detach().clamp(max=self.bins - 1.0).floor().long()
+        # clamped as whole numbers, of which a NaN is some
+        here = place.detach().floor().long().clamp(0, self.bins - 1)
         log_share = torch.log(torch.gather(shares.expand(-1, *here.shape[1:]), 0, here))
         log_slope = log_share + math.log(self.bins / (2.0 * self.bound)) - log_below - log_above
         log_slope = torch.where(x.abs() > self.bound, -math.inf, log_slope)
