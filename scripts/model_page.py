@@ -38,6 +38,7 @@ MADE = {
     "emoji-upscale": "--condition docs/images/small.png -n 14",
     "maze-policy": "--condition picture=docs/images/maze.png --condition place=0.103,0.610 -n 8",
     "mnist-glow": "-n 20",
+    "mnist-pixelcnn": "-n 20",
     "mnist-unet": "-n 20",
     "mnist-unet-consistency": "-n 20",
     "mnist-unet-likelihood": "-n 20",
@@ -73,14 +74,16 @@ VERDICT = {
     "where that arrives in 35%. Sometimes it touches the edge of a gap and has to plan again. It knows mazes of this "
     "kind alone: three walls with two gaps each.",
     "mnist-glow": "Exact likelihoods of pictures. It samples at a temperature of 0.7: at 1, which is its density, many "
-    "samples are hard to read. For digits to look at, take "
-    "mnist-unet.",
+    "samples are hard to read. For densities take mnist-pixelcnn, for digits to look at mnist-unet.",
+    "mnist-pixelcnn": "The model of densities of digits: 0.970 bits/dim on the whole test set, by an exact density in one "
+    "pass. A sample takes 784 steps, one a pixel. Most can be read; strokes are those of a pen, and some digits are "
+    "none.",
     "mnist-unet": "The digits to look at, with guidance, editing and any of the samplers. Its likelihood costs a "
     "differential equation, and is worse than that of mnist-glow.",
     "mnist-unet-consistency": "A digit in one evaluation, on a background as clean as that of real ones.",
     "mnist-unet-likelihood": "mnist-unet, trained on for the bound on its likelihood: 1.50 bits/dim by it where "
     "mnist-unet has 1.58. By its differential equation it has 1.22 where mnist-unet has 1.33, but the equation's 64 "
-    "steps leave an error of 0.37, so that the bound is what to trust. mnist-glow, which has 1.09, remains the model "
+    "steps leave an error of 0.37, so that the bound is what to trust. mnist-pixelcnn, which has 0.97, is the model "
     "of densities. A judge of digits agrees with the class of 99% of 200 samples.",
     "moons-cnf": "A differential equation to look at; each sample takes as many evaluations as steps.",
     "moons-nsf": "The first flow to try: quick both ways, and next to the entropy of its data.",

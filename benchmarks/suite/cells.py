@@ -42,6 +42,7 @@ MODELS = (
     "wine-mlp",
     "diamonds-mlp",
     "mnist-glow",
+    "mnist-pixelcnn",
     "eight-gaussians-iaf",
     "checkerboard-nsf-ar",
     "moons-cnf",
