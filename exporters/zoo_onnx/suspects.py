@@ -36,6 +36,8 @@ _Result = tuple[str, str, np.ndarray[Any, Any]]
 _WORTH = 1e-2
 #: batches of inputs that are followed
 _TRIES = 8
+#: numbers of results that are kept of each: half a gigabyte, of long loops the beginning
+_KEPT = 2**26
 
 
 @contextlib.contextmanager
@@ -110,11 +112,15 @@ def _paired(short: list[_Result], exact: list[_Result]) -> Iterator[tuple[_Resul
 
 
 class _Followed(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """A block that keeps the results of operators, with their names and lines, until one draws at random."""
+    """A block that keeps the results of operators, with their names and lines, until one draws at random.
+
+    Or until there are too many of them.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.results: list[_Result] = []
+        self._kept = 0
         self._ended = False
 
     @override
@@ -125,4 +131,6 @@ class _Followed(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if isinstance(first, Tensor) and first.is_floating_point() and not self._ended:
             name = func._schema.name.replace("::", ".")
             self.results.append((name, line_here(), first.detach().double().numpy().copy()))
+            self._kept += first.numel()
+            self._ended = self._kept > _KEPT
         return result
