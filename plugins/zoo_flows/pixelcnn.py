@@ -25,8 +25,9 @@ class PixelCNN(Flow):
 
     Densities take one pass; samples take a step for each pixel, in which each layer computes that pixel alone.
 
-    With ``map = "histogram"`` every level has a share, and the base is uniform, as logits: of whole numbers with uniform
-    noise the density is then the probability that a PixelCNN's softmax gives, and no sample lies outside the levels.
+    With ``map = "histogram"`` every level has a share, and the base is uniform, as logits: of whole numbers with
+    uniform noise the density is then the probability that a PixelCNN's softmax gives, and no sample lies outside the
+    levels.
 
     Args:
         splines: see :class:`~zoo_flows.config.Splines`; they are of ``map = "spline"``.

@@ -140,7 +140,9 @@ def test_gradients_pass_through_the_inverse(make_model, config):
 def test_it_begins_at_the_distribution_of_all_pixels_together():
     torch.manual_seed(0)
     model = PixelCNN(event_shape=[1, 4, 4], levels=8, width=4, blocks=1)
-    levels = torch.distributions.Categorical(torch.tensor([0.5, 0.0, 0.1, 0.0, 0.1, 0.0, 0.1, 0.2])).sample((2000, 1, 4, 4))
+    levels = torch.distributions.Categorical(torch.tensor([0.5, 0.0, 0.1, 0.0, 0.1, 0.0, 0.1, 0.2])).sample(
+        (2000, 1, 4, 4)
+    )
     x = levels + torch.rand(levels.shape)
     model.prepare(x)
     counts = levels.flatten().bincount(minlength=8).double()

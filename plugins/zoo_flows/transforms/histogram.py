@@ -47,7 +47,7 @@ class HistogramMap(Map):
 
     @override
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        shares, given = self._shares(parameters), x
+        shares, dtype = self._shares(parameters), x.dtype
         x = x.to(shares.dtype)
         place = ((x + self.bound) * (self.bins / (2.0 * self.bound))).clamp(0.0, float(self.bins))
         # of each bin, the part below x
@@ -59,7 +59,7 @@ class HistogramMap(Map):
         log_share = torch.log(torch.gather(shares.expand(-1, *here.shape[1:]), 0, here))
         log_slope = log_share + math.log(self.bins / (2.0 * self.bound)) - log_below - log_above
         log_slope = torch.where(x.abs() > self.bound, -math.inf, log_slope)
-        return (log_below - log_above).to(given.dtype), log_slope.to(given.dtype)
+        return (log_below - log_above).to(dtype), log_slope.to(dtype)
 
     @override
     def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
@@ -67,14 +67,16 @@ class HistogramMap(Map):
 
     @override
     def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        shares, given = self._shares(parameters), z
+        shares, dtype = self._shares(parameters), z.dtype
         z = z.to(shares.dtype)
-        below, above = torch.sigmoid(z), torch.sigmoid(-z)
-        # sums from the end that is nearer
+        # the smaller one has its digits; a sigmoid of ONNX Runtime has none left of it from 18 on
+        distance = z.abs()
+        tail = torch.exp(-distance)
         low = z < 0.0
+        below, above = (torch.where(each, tail, 1.0) / (1.0 + tail) for each in (low, ~low))
+        # sums from the end that is nearer
         up, down = _sums(shares), _sums(shares.flip(0)).flip(0)
-        by_end = (each.to(shares.dtype) for each in (below >= up[:-1], above <= down[1:]))
-        beyond = torch.where(low, *by_end)
+        beyond = torch.where(low, (below >= up[:-1]).to(shares.dtype), (above <= down[1:]).to(shares.dtype))
         number = beyond.sum(0, keepdim=True)
         here = (self._bins(shares) == number.detach()).to(shares.dtype)
         share = (shares * here).sum(0, keepdim=True)
@@ -82,8 +84,9 @@ class HistogramMap(Map):
         from_right = (above - (down[1:] * here[:-1]).sum(0, keepdim=True)) / share
         part = torch.where(low, from_left, 1.0 - from_right).clamp(0.0, 1.0)
         x = 2.0 * self.bound / self.bins * (number + part) - self.bound
-        log_slope = torch.log(below) + torch.log(above) - torch.log(share) - math.log(self.bins / (2.0 * self.bound))
-        return x.to(given.dtype), log_slope.to(given.dtype)
+        log_density = -distance - 2.0 * torch.log(1.0 + tail)
+        log_slope = log_density - torch.log(share) - math.log(self.bins / (2.0 * self.bound))
+        return x.to(dtype), log_slope.to(dtype)
 
     @override
     def fitted(self, x: Tensor) -> Tensor:

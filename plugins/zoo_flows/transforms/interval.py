@@ -21,15 +21,15 @@ class Interval(Transform):
 
     def __init__(self, low: float, high: float) -> None:
         super().__init__()
-        self.middle, self.half = 0.5 * (low + high), 0.5 * (high - low)
+        self.middle, self.radius = 0.5 * (low + high), 0.5 * (high - low)
 
     @override
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return (x - self.middle) / self.half, -self._log_det(x)
+        return (x - self.middle) / self.radius, -self._log_det(x)
 
     @override
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return z * self.half + self.middle, self._log_det(z)
+        return z * self.radius + self.middle, self._log_det(z)
 
     def _log_det(self, x: Tensor) -> Tensor:
-        return constant_log_det(torch.full_like(x[:1].sum(), x.shape[1] * math.log(self.half)), x)
+        return constant_log_det(torch.full_like(x[:1].sum(), x.shape[1] * math.log(self.radius)), x)

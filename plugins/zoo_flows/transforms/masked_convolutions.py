@@ -89,9 +89,7 @@ class MaskedCNN(nn.Module):
         out: Tensor = self.out(F.relu(hidden))
         return out.flatten(1, 3)
 
-    def step(
-        self, shift: Tensor, near: Sequence[Tensor], solve: Solve
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    def step(self, shift: Tensor, near: Sequence[Tensor], solve: Solve) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """One pixel ``[n, channels]``, its parameters ``[n, channels, outputs]``, and what later pixels see of it.
 
         Args:

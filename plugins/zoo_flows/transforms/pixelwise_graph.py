@@ -54,7 +54,7 @@ def write(builder: GraphBuilder, way: str, network: MaskedCNN, map: Map, z: Valu
             inside = builder("Gather", builder.constant(view.inside), index, axis=0)
             near.append((builder("Mul", seen, inside), ("batch", len(view.places), view.inputs)))
         here = builder("Add", shift, builder("Gather", position, index, axis=0))
-        pixel, *made = builder.call(
+        pixel, *latest = builder.call(
             step,
             (here, ("batch", width)),
             (builder("Gather", noise, index, axis=2), ("batch", channels)),
@@ -64,7 +64,7 @@ def write(builder: GraphBuilder, way: str, network: MaskedCNN, map: Map, z: Valu
         end, one = builder.integers(np.iinfo(np.int64).max), builder.integers(1)
         moved = [
             builder("Concat", builder("Slice", memory, one, end, one), builder("Unsqueeze", each, one), axis=1)
-            for memory, each in zip(kept, made, strict=True)
+            for memory, each in zip(kept, latest, strict=True)
         ]
         return [builder("Concat", done, builder("Unsqueeze", pixel, builder.integers(2)), axis=2), *moved]
 

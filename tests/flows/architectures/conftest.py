@@ -121,7 +121,10 @@ ARCHITECTURES = {
     "sylvester": (SylvesterFlow, {"transforms": 2}),
 }
 #: those that model vectors of any numbers
-CLASSES_OF_FLOWS = [NSFCoupling, *(cls for cls, _ in ARCHITECTURES.values() if cls not in (Glow, NSFCircular, PixelCNN))]
+CLASSES_OF_FLOWS = [
+    NSFCoupling,
+    *(cls for cls, _ in ARCHITECTURES.values() if cls not in (Glow, NSFCircular, PixelCNN)),
+]
 
 
 def architecture_of(config):
