@@ -208,8 +208,8 @@ def _crossed(samples: int) -> str:
     if not samples:
         return ""
     return (
-        f"\n\n{samples} samples differ from one number on that lies at the edge of two levels, in which rounding may "
-        "put it into either."
+        f"\n\n{samples} samples differ from one number on that lies at the edge of two levels, where rounding may put "
+        "it into either. What follows it was not compared."
     )
 
 

@@ -118,6 +118,22 @@ def test_it_computes_what_torch_computes(name, way):
         assert given.shape == (n, *graph.outputs[0].shape[1:])
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("frequent", [0, 16])
+def test_rare_levels_keep_their_digits_in_a_graph(frequent):
+    """A sigmoid of ONNX Runtime is off by a third at -15, and 0 from -18 on."""
+    model = PixelCNN(event_shape=[1, 1, 2], levels=17, width=4, blocks=0)
+    (transform,) = model.transforms
+    transform.network.out.bias[frequent] = 12.0
+    graph = written(model.eval())
+    run, _ = session(write(graph, "loop", 18))
+    noise = np.linspace(4.0, 5.7, 400, dtype=np.float32).reshape(-1, 1, 1, 2) * (1 if frequent == 0 else -1)
+    expected = graph.module(torch.from_numpy(noise)).numpy()
+    assert np.unique(np.floor(expected)).size > 5
+    (given,) = run.run(None, {"z": noise})
+    np.testing.assert_allclose(given, expected, rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("name", "way"), [("maf", "unroll"), ("naf", "loop"), ("umnn", "loop"), ("tarflow", "loop"), ("pixelcnn", "loop")]
 )

@@ -89,6 +89,8 @@ def _proof(proof: Mapping[str, Any]) -> str:
     let_through = f", {judged} more let through by float64" if judged else ""
     flipped = proof.get("symbols", {}).get("flipped")
     let_through += f", {flipped} samples with another symbol where two are equal up to rounding" if flipped else ""
+    if crossed := proof.get("crossed_edges"):
+        let_through += f", {crossed} samples that differ from the edge of two levels on"
     if nearer := proof.get("nearer"):
         share = min(each["share"] for each in nearer.values())
         let_through += f", noise beyond what is drawn compared down to {share:g} times"

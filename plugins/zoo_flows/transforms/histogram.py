@@ -69,12 +69,14 @@ class HistogramMap(Map):
     def inverse_with_slope(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         shares, dtype = self._shares(parameters), z.dtype
         z = z.to(shares.dtype)
-        below, above = torch.sigmoid(z), torch.sigmoid(-z)
-        # sums from the end that is nearer
+        # the smaller one has its digits; a sigmoid of ONNX Runtime has none left of it from 18 on
+        distance = z.abs()
+        tail = torch.exp(-distance)
         low = z < 0.0
+        below, above = (torch.where(each, tail, 1.0) / (1.0 + tail) for each in (low, ~low))
+        # sums from the end that is nearer
         up, down = _sums(shares), _sums(shares.flip(0)).flip(0)
-        from_low, from_high = (each.to(shares.dtype) for each in (below >= up[:-1], above <= down[1:]))
-        beyond = torch.where(low, from_low, from_high)
+        beyond = torch.where(low, (below >= up[:-1]).to(shares.dtype), (above <= down[1:]).to(shares.dtype))
         number = beyond.sum(0, keepdim=True)
         here = (self._bins(shares) == number.detach()).to(shares.dtype)
         share = (shares * here).sum(0, keepdim=True)
@@ -82,7 +84,8 @@ class HistogramMap(Map):
         from_right = (above - (down[1:] * here[:-1]).sum(0, keepdim=True)) / share
         part = torch.where(low, from_left, 1.0 - from_right).clamp(0.0, 1.0)
         x = 2.0 * self.bound / self.bins * (number + part) - self.bound
-        log_slope = torch.log(below) + torch.log(above) - torch.log(share) - math.log(self.bins / (2.0 * self.bound))
+        log_density = -distance - 2.0 * torch.log(1.0 + tail)
+        log_slope = log_density - torch.log(share) - math.log(self.bins / (2.0 * self.bound))
         return x.to(dtype), log_slope.to(dtype)
 
     @override
