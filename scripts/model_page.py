@@ -76,8 +76,7 @@ VERDICT = {
     "mnist-glow": "Exact likelihoods of pictures. It samples at a temperature of 0.7: at 1, which is its density, many "
     "samples are hard to read. For densities take mnist-pixelcnn, for digits to look at mnist-unet.",
     "mnist-pixelcnn": "The model of densities of digits: 0.970 bits/dim on the whole test set, by an exact density in one "
-    "pass. A sample takes 784 steps, one a pixel. Most can be read; strokes are those of a pen, and some digits are "
-    "none.",
+    "pass. A sample takes 784 steps, one a pixel. Strokes are those of a pen; a good third of the samples are no digit.",
     "mnist-unet": "The digits to look at, with guidance, editing and any of the samplers. Its likelihood costs a "
     "differential equation, and is worse than that of mnist-glow.",
     "mnist-unet-consistency": "A digit in one evaluation, on a background as clean as that of real ones.",
