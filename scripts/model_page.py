@@ -93,9 +93,9 @@ VERDICT = {
     "slcp-posterior": "Four modes for any four points, from 100,000 simulations, each seen in all orders of its "
     "points. It is a little too sure: regions that should hold 90% hold 87%.",
     "spoken-digits-speakers": "Half a second of speech at 8 kHz: a digit by one of six people, two conditions of which "
-    "either may be left out. Nearly one digit in five is misheard by its judge, ones most often, and one voice in ten is "
-    "taken for another's. Silence has faint tones at multiples of 500 Hz, the rate of its patches: 5 to 8 dB over what is "
-    "around them, where recordings have at most 4; and both ends have a faint click.",
+    "either may be left out. Nearly one digit in five is misheard by its judge, ones most often, and one voice in ten "
+    "is taken for another's. Silence has faint tones at multiples of 500 Hz, the rate of its patches: 5 to 8 dB over "
+    "what is around them, where recordings have at most 4; and both ends have a faint click.",
     "two-moons-posterior": "The posterior of any observation at once, exact densities included, from 100,000 "
     "simulations. 17 of 1,000 samples lie beside the crescents, where the posterior is 0.",
     "wine-mlp": "Numbers and a category in one row, densities included. What trees learn from its rows is nearly as "
