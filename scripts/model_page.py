@@ -75,10 +75,11 @@ VERDICT = {
     "kind alone: three walls with two gaps each.",
     "mnist-glow": "Exact likelihoods of pictures. It samples at a temperature of 0.7: at 1, which is its density, many "
     "samples are hard to read. For densities take mnist-pixelcnn, for digits to look at mnist-unet.",
-    "mnist-pixelcnn": "The model of densities of digits: 0.970 bits/dim on the whole test set, by an exact density in one "
-    "pass. A sample takes 784 steps, one a pixel. Strokes are those of a pen; a good third of the samples are no digit.",
+    "mnist-pixelcnn": "The model of densities of digits: 0.970 bits/dim on the whole test set, by an exact density in "
+    "one pass. A sample takes 784 steps, one a pixel. Strokes are those of a pen; a good third of the samples are no "
+    "digit.",
     "mnist-unet": "The digits to look at, with guidance, editing and any of the samplers. Its likelihood costs a "
-    "differential equation, and is worse than that of mnist-glow.",
+    "differential equation, and is worse than those of mnist-pixelcnn and mnist-glow.",
     "mnist-unet-consistency": "A digit in one evaluation, on a background as clean as that of real ones.",
     "mnist-unet-likelihood": "mnist-unet, trained on for the bound on its likelihood: 1.50 bits/dim by it where "
     "mnist-unet has 1.58. By its differential equation it has 1.22 where mnist-unet has 1.33, but the equation's 64 "
