@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -283,7 +284,8 @@ def test_an_interruption_while_workers_are_started_comes_when_they_are():
 
     def start():
         with engines._undisturbed():
-            os.kill(os.getpid(), signal.SIGTERM)
+            # at this thread: one of another library would take it, which blocks nothing
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
             blocked.update(signal.pthread_sigmask(signal.SIG_BLOCK, []))
             began.append("started")
 
