@@ -131,13 +131,13 @@ class Comparison:
         for each in moved:
             if bound >= enough:
                 break
-            rounding = self._off(np.asarray(each), reference, unit)
+            rounding = self._off(np.asarray(each), reference, unit, counted=False)
             bound = max(bound, min(ROUNDINGS * rounding, SMALL))
         return bound
 
-    def _off(self, values: Array, reference: Array, unit: float) -> float:
+    def _off(self, values: Array, reference: Array, unit: float, *, counted: bool = True) -> float:
         """The distance from float64, which an edge of two levels may have sent another way too."""
-        return relative_difference(self.flips.at_edges(values, reference), reference, unit)
+        return relative_difference(self.flips.at_edges(values, reference, counted=counted), reference, unit)
 
     def _let_through(self, what: str, where: str, actual_error: float, expected_error: float, bound: float) -> None:
         before = self.judged.get(what)

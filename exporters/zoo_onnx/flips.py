@@ -100,8 +100,14 @@ class Flips:
         margin[rows] = expected[MARGIN][rows]
         return {**actual, name: x, MARGIN: margin}
 
-    def at_edges(self, actual: Array, expected: Array) -> Array:
-        """The actual samples ``[n, *event]``, with those replaced whose difference begins at the edge of two levels."""
+    def at_edges(self, actual: Array, expected: Array, *, counted: bool = True) -> Array:
+        """The actual samples ``[n, *event]``, with those replaced whose difference begins at the edge of two levels.
+
+        Args:
+            actual: samples, or anything else, which is left alone.
+            expected: likewise.
+            counted: whether they are among those that :meth:`few` looks at.
+        """
         if not self.edges or actual.shape != expected.shape or actual.shape[1:] != self.event or not actual.size:
             return actual
         sides = [each.reshape(len(each), -1)[:, self.turns or slice(None)] for each in (actual, expected)]
@@ -111,10 +117,10 @@ class Flips:
         first = np.where(differs.any(1), differs.argmax(1), 0)
         before = np.arange(differs.shape[1]) < first[:, None]
         accepted = ((mine != other) & before).any(1)
-        self.levels += len(actual)
+        self.levels += len(actual) * counted
         if not accepted.any():
             return actual
-        self.crossed += int(accepted.sum())
+        self.crossed += int(accepted.sum()) * counted
         replaced = np.array(actual)
         replaced[accepted] = expected[accepted]
         return replaced
@@ -148,8 +154,8 @@ class Flips:
         """In words; empty if there was nothing to accept."""
         if self.crossed:
             return (
-                f"{self.crossed} samples differ from one on, in ONNX Runtime, that lies at the edge of two levels, in "
-                "which rounding put it into either"
+                f"{self.crossed} samples differ between ONNX Runtime, PyTorch and float64 from a number on that lies "
+                "at the edge of two levels, where rounding may put it into either"
             )
         if not self.flipped:
             return ""

@@ -126,3 +126,18 @@ def test_golden_samples_keep_off_edges():
     for near in (1.50001, 1.49999, 0.50001, 0.49999, 1.0):
         assert not flips.off_edges(np.array([[0.3, near]]))
     assert Flips().off_edges(np.array([[1.0]]))
+
+
+def test_an_edge_explains_a_distance_from_float64_but_no_other_error():
+    """Copies that are moved by a last bit measure rounding, and are not among what the proof compares."""
+    flips = Flips(edges=(1.0, 2.0, 3.0), event=(3,))
+    reference = np.array([[2.00001, 0.5, 0.5]])
+    moved = np.array([[1.99999, 2.5, 0.5]])
+    actual, expected = (np.array([[1.99999, each, 0.5]], np.float32) for each in (0.5006, 0.5))
+    comparison = Comparison(flips=flips)
+    comparison.check("x", "", actual, expected, exact=lambda: reference, moved=lambda: [moved] * 50)
+    assert flips.crossed <= flips.levels == 3
+    same_side = np.array([[1.99999, 0.5, 0.5]])
+    wrong = np.array([[1.99999, 0.7, 0.5]], np.float32)  # no edge explains it
+    with pytest.raises(ProofError, match="differs by"):
+        Comparison(flips=Flips(flips.edges, (3,))).check("x", "", wrong, expected, exact=lambda: same_side)
